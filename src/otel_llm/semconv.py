@@ -1,0 +1,153 @@
+"""Every name this distribution writes or reads: attributes, metrics, units, buckets, environment variables.
+
+Literals only, no logic and no import, so that a reader can search for a name and find all of its users. ``gen_ai.*``
+follows the OpenTelemetry semantic conventions for generative AI (repository ``semantic-conventions-genai``, status
+Development); they left ``opentelemetry-semantic-conventions`` and have no package of their own, hence the copies here.
+What no convention names is ours and starts with ``otel_llm.``.
+"""
+
+from typing import Final
+
+SCOPE_NAME: Final = "otel_llm"
+"""Instrumentation scope of every span, metric and log of ours."""
+
+# --- attributes of an inference span -------------------------------------------------------------------------------
+
+OPERATION_NAME: Final = "gen_ai.operation.name"
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
+REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+REQUEST_ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
+EMBEDDINGS_DIMENSION_COUNT: Final = "gen_ai.embeddings.dimension.count"
+
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+
+USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+USAGE_SOURCE: Final = "otel_llm.usage.source"
+
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+
+TIME_TO_FIRST_TOKEN: Final = "otel_llm.time_to_first_token"
+TIME_PER_OUTPUT_TOKEN: Final = "otel_llm.time_per_output_token"
+STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
+STREAM_MAX_GAP: Final = "otel_llm.stream.max_gap"
+
+OUTCOME: Final = "otel_llm.outcome"
+TRUNCATED: Final = "otel_llm.truncated"
+ERROR_TYPE: Final = "error.type"
+ERROR_CODE: Final = "otel_llm.error.code"
+HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
+
+HTTP_REQUEST_RESEND_COUNT: Final = "http.request.resend_count"
+ATTEMPT_BACKOFF: Final = "otel_llm.attempt.backoff"
+
+RATELIMIT_LIMIT_REQUESTS: Final = "otel_llm.ratelimit.limit.requests"
+RATELIMIT_LIMIT_TOKENS: Final = "otel_llm.ratelimit.limit.tokens"
+RATELIMIT_REMAINING_REQUESTS: Final = "otel_llm.ratelimit.remaining.requests"
+RATELIMIT_REMAINING_TOKENS: Final = "otel_llm.ratelimit.remaining.tokens"
+RETRY_AFTER: Final = "otel_llm.retry_after"
+
+CONNECTION_WAIT: Final = "otel_llm.connection.wait"
+SERVER_QUEUE_TIME: Final = "otel_llm.server.queue_time"
+SERVER_PREFILL_TIME: Final = "otel_llm.server.prefill_time"
+SERVER_DECODE_TIME: Final = "otel_llm.server.decode_time"
+
+QUEUE_NAME: Final = "otel_llm.queue.name"
+QUEUE_WAIT: Final = "otel_llm.queue.wait"
+METADATA_PREFIX: Final = "otel_llm.metadata."
+
+# --- values --------------------------------------------------------------------------------------------------------
+
+OPERATION_CHAT: Final = "chat"
+OPERATION_TEXT_COMPLETION: Final = "text_completion"
+OPERATION_GENERATE_CONTENT: Final = "generate_content"
+OPERATION_EMBEDDINGS: Final = "embeddings"
+INFERENCE_OPERATIONS: Final = frozenset(
+    {OPERATION_CHAT, OPERATION_TEXT_COMPLETION, OPERATION_GENERATE_CONTENT, OPERATION_EMBEDDINGS}
+)
+"""A span with one of these as ``gen_ai.operation.name`` is an inference span, whoever made it."""
+
+OUTCOME_COMPLETED: Final = "completed"
+OUTCOME_ABANDONED: Final = "abandoned"
+OUTCOME_CANCELLED: Final = "cancelled"
+OUTCOME_ERROR: Final = "error"
+
+USAGE_SOURCE_PROVIDER: Final = "provider"
+USAGE_SOURCE_ESTIMATED: Final = "estimated"
+
+# --- metrics -------------------------------------------------------------------------------------------------------
+
+METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
+METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"
+METRIC_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
+METRIC_TIME_PER_OUTPUT_TOKEN: Final = "otel_llm.client.time_per_output_token"
+METRIC_OPERATIONS: Final = "otel_llm.client.operations"
+METRIC_ACTIVE_REQUESTS: Final = "otel_llm.client.active_requests"
+METRIC_SELF_ERRORS: Final = "otel_llm.self.errors"
+METRIC_SELF_SPANS: Final = "otel_llm.self.spans"
+
+TOKEN_TYPE: Final = "gen_ai.token.type"
+TOKEN_TYPE_INPUT: Final = "input"
+TOKEN_TYPE_OUTPUT: Final = "output"
+RESEND: Final = "otel_llm.resend"
+SELF_WHERE: Final = "otel_llm.self.where"
+SELF_STATE: Final = "otel_llm.self.state"
+SELF_REASON: Final = "otel_llm.self.reason"
+METRIC_OVERFLOW: Final = "otel.metric.overflow"
+
+UNIT_SECONDS: Final = "s"
+UNIT_TOKENS: Final = "{token}"
+UNIT_OPERATIONS: Final = "{operation}"
+UNIT_REQUESTS: Final = "{request}"
+UNIT_ERRORS: Final = "{error}"
+UNIT_SPANS: Final = "{span}"
+
+DURATION_BUCKETS: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+"""[s] Wider than the convention's advice at both ends: local models answer in 5 ms, reasoning ones in 10 min."""
+
+TIME_TO_FIRST_CHUNK_BUCKETS: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""[s]"""
+
+TIME_PER_OUTPUT_TOKEN_BUCKETS: Final = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0),
+)
+"""[s] Down to half a millisecond: the convention's buckets begin at 10 ms and cannot tell 200 from 2,000 tokens/s."""
+
+TOKEN_BUCKETS: Final = (*(4.0**power for power in range(14)),)
+"""[{token}] Powers of four from 1 to 67,108,864, as the convention advises."""
+
+# --- environment ---------------------------------------------------------------------------------------------------
+# Each is the YAML key's path in capitals; ``config.py`` derives them, ``opentelemetry-instrument`` reads this module's
+# names (entry-point group ``opentelemetry_environment_variables``) and makes a flag of every ``OTEL_LLM_*``.
+
+OTEL_LLM_CONFIG: Final = "OTEL_LLM_CONFIG"
+OTEL_LLM_STORE_PATH: Final = "OTEL_LLM_STORE_PATH"
+OTEL_LLM_STORE_ENABLED: Final = "OTEL_LLM_STORE_ENABLED"
+OTEL_LLM_STORE_MAX_SIZE: Final = "OTEL_LLM_STORE_MAX_SIZE"
+OTEL_LLM_STORE_MAX_AGE: Final = "OTEL_LLM_STORE_MAX_AGE"
+OTEL_LLM_RECORD_ENABLED: Final = "OTEL_LLM_RECORD_ENABLED"
+OTEL_LLM_LOG_FILE: Final = "OTEL_LLM_LOG_FILE"
+OTEL_LLM_LOG_LEVEL: Final = "OTEL_LLM_LOG_LEVEL"
