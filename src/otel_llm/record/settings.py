@@ -1,0 +1,16 @@
+"""What a user may set about recording: YAML section ``record``, environment ``OTEL_LLM_RECORD_*``."""
+
+import msgspec
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the wire tap.
+
+    Attributes:
+        enabled: Record calls on the wire at all.
+        hosts: Provider names for hosts that no table knows: ``{"llm.internal:8000": "vllm"}``; a key is a host name,
+            with or without a port.
+    """
+
+    enabled: bool = True
+    hosts: dict[str, str] = msgspec.field(default_factory=dict)
