@@ -4,7 +4,7 @@ Durations come in seconds and are printed in the unit that people say them in. `
 """
 
 import json
-import os
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -33,8 +33,13 @@ def console(*, stderr: bool = False) -> Console:
     if isinstance(stream, TextIOWrapper):
         # A locale without the dash prints a question mark; it must not end the command.
         stream.reconfigure(errors="replace")
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
+    width = None if stream.isatty() else _UNWRAPPED
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def unwrapped(console: Console) -> bool:
+    """Whether ``console`` writes to a file or pipe, where nothing needs to fit."""
+    return console.width >= _UNWRAPPED
 
 
 def print_json(document: Any, *, lines: bool = False) -> None:
@@ -73,6 +78,15 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:  # noqa: PLR2004 - an hour
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def tick(seconds: float, step: float, total: float) -> str:
+    """``seconds`` on an axis of ``total`` [s], with the decimals that a ``step`` [s] needs: ``250ms``, ``1.5s``."""
+    if seconds == 0:
+        return "0"
+    scale, unit = (1, "s") if total >= 1 else (1000, "ms")
+    decimals = max(0, -math.floor(math.log10(step * scale) + 1e-9))
+    return f"{seconds * scale:.{decimals}f}{unit}"
 
 
 def short(number: float | None) -> str:
