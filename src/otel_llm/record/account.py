@@ -1,0 +1,158 @@
+"""Draw up the account of a call that has ended: what was asked, seen and timed becomes one `Call`. Pure.
+
+This is where outcomes are told apart and where a value that nobody measured stays absent.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from otel_llm import semconv
+from otel_llm.call import Call
+from otel_llm.record.exchange import Opening
+from otel_llm.record.head import Head
+from otel_llm.record.reading import Reading
+
+INCOMPLETE_STREAM: Final = "incomplete_stream"
+"""``error.type`` of a stream that ended without the end its format promises: the server was cut off."""
+
+UNNAMED_ERROR: Final = "_OTHER"
+"""``error.type`` of an error that names no code (semantic conventions)."""
+
+_FIRST_ERROR_STATUS: Final = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One HTTP attempt, as the client made it. Times are monotonic [s].
+
+    Attributes:
+        sent_at: When the request's head left, after pool, connect and TLS; ``None`` where the transport does not say.
+        resend_count: Attempts before this one; ``None`` for the first.
+        backoff: Wait since the previous attempt's end [s].
+    """
+
+    host: str
+    port: int | None
+    started_at: float
+    sent_at: float | None = None
+    resend_count: int | None = None
+    backoff: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How and when the shell saw the call end.
+
+    Attributes:
+        outcome: ``completed`` (body read to its end), ``abandoned`` (closed), ``cancelled`` or ``error``.
+        error_type: Class of the exception that ended it.
+        at: Monotonic [s].
+    """
+
+    outcome: str
+    at: float
+    error_type: str | None = None
+
+
+def draw_up(opening: Opening, attempt: Attempt, head: Head | None, reading: Reading | None, end: End) -> Call:
+    """The call, from what was asked (``opening``), done (``attempt``), answered (``head``, ``reading``) and ended."""
+    outcome, error_type = _judge(head, reading, end)
+    told: dict[str, Any] = {
+        **opening.request,
+        "operation": opening.operation,
+        "provider": opening.provider,
+        "request_model": opening.model,
+        "server_address": attempt.host,
+        "server_port": attempt.port,
+        "resend_count": attempt.resend_count,
+        "backoff": attempt.backoff,
+        "outcome": outcome,
+        "error_type": error_type,
+    }
+    if attempt.sent_at is not None:
+        told["connection_wait"] = max(0.0, attempt.sent_at - attempt.started_at)
+    if head is not None:
+        _add_head(told, head)
+    if reading is not None:
+        _add_reading(told, reading)
+        _add_times(told, reading, attempt.started_at, end.at)
+    return Call(**told)
+
+
+def _judge(head: Head | None, reading: Reading | None, end: End) -> tuple[str, str | None]:
+    """Outcome and ``error.type``: what the shell saw, corrected by what the answer says."""
+    if end.outcome == semconv.OUTCOME_ERROR:
+        return end.outcome, end.error_type or UNNAMED_ERROR
+    if head is not None and head.status >= _FIRST_ERROR_STATUS:
+        return semconv.OUTCOME_ERROR, str(head.status)
+    if reading is None:
+        return end.outcome, None
+    facts = reading.facts
+    if facts.failed:
+        return semconv.OUTCOME_ERROR, facts.error_code or UNNAMED_ERROR
+    if end.outcome == semconv.OUTCOME_ABANDONED and reading.complete:
+        # Clients close a body as soon as they have seen its end marker: nothing was left to read.
+        return semconv.OUTCOME_COMPLETED, None
+    if end.outcome == semconv.OUTCOME_COMPLETED and facts.promised and reading.is_stream and not reading.complete:
+        return semconv.OUTCOME_ERROR, INCOMPLETE_STREAM
+    return end.outcome, None
+
+
+def _add_head(told: dict[str, Any], head: Head) -> None:
+    told["status_code"] = head.status
+    for name in ("limit_requests", "limit_tokens", "remaining_requests", "remaining_tokens", "retry_after"):
+        told[name] = getattr(head, name)
+    told["server_queue_time"] = head.server_queue_time
+    told["server_decode_time"] = head.server_decode_time
+    # The user's own name for a host, or a known host's, stands; the format's default gives way to a better word.
+    if head.provider and told["provider"] == "openai" and not _is_openai(told["server_address"]):
+        told["provider"] = head.provider
+
+
+def _is_openai(host: str) -> bool:
+    return host.endswith(("openai.com", "openai.azure.com"))
+
+
+def _add_reading(told: dict[str, Any], reading: Reading) -> None:
+    facts = reading.facts
+    if facts.provider and told["provider"] == "openai" and not _is_openai(told["server_address"]):
+        told["provider"] = facts.provider
+    for name in _FACTS:
+        value = getattr(facts, name)
+        if value is not None:
+            told[name] = value
+    if facts.finish:
+        told["finish_reasons"] = tuple(reason for _, reason in sorted(facts.finish.items()))
+    if facts.input_tokens is not None or facts.output_tokens is not None:
+        told["usage_source"] = semconv.USAGE_SOURCE_PROVIDER
+    elif told["outcome"] != semconv.OUTCOME_ERROR and reading.output_chunks is not None:
+        told["output_tokens"] = reading.output_chunks
+        told["usage_source"] = semconv.USAGE_SOURCE_ESTIMATED
+    if reading.truncated:
+        told["truncated"] = True
+
+
+_FACTS: Final = (
+    *("response_model", "response_id", "error_code"),
+    *("input_tokens", "output_tokens", "cache_read_input_tokens"),
+    *("cache_creation_input_tokens", "reasoning_output_tokens"),
+    *("server_queue_time", "server_prefill_time", "server_decode_time"),
+)
+
+
+def _add_times(told: dict[str, Any], reading: Reading, started_at: float, ended_at: float) -> None:
+    """What only a stream has: first chunk, first token, pace."""
+    if not reading.is_stream:
+        return
+    told["stream_chunks"] = reading.chunks
+    told["stream_max_gap"] = reading.max_gap
+    if reading.first_chunk_at is not None:
+        told["time_to_first_chunk"] = reading.first_chunk_at - started_at
+    if reading.first_token_at is None:
+        return
+    told["time_to_first_token"] = reading.first_token_at - started_at
+    tokens = told.get("output_tokens")
+    decode = ended_at - reading.first_token_at
+    measured = told.get("usage_source") == semconv.USAGE_SOURCE_PROVIDER
+    if measured and tokens is not None and tokens > 1 and decode > 0 and told["outcome"] == semconv.OUTCOME_COMPLETED:
+        told["time_per_output_token"] = decode / (tokens - 1)

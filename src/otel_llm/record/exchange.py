@@ -1,0 +1,143 @@
+"""What passes between the tap and a provider's format: a request, what it asks, what the answer said. Pure.
+
+A format (one file in `providers`) knows one family of JSON. It is handed values and returns values; sockets, clocks
+and spans are the recording's business.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from otel_llm.call import Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The head and body of a request that may be an inference.
+
+    Attributes:
+        host: Lower case, without port.
+        port: ``None`` for the scheme's own.
+        path: Without query.
+        headers: Names in lower case.
+        body: ``None`` when the client streams it and it cannot be read without taking it away.
+    """
+
+    host: str
+    port: int | None
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a request says before any answer.
+
+    Attributes:
+        request: Fields of `otel_llm.call.Call` that the body states, e.g. ``{"temperature": 0.2}``.
+    """
+
+    operation: str
+    provider: str
+    model: str | None = None
+    request: Mapping[str, Value] = field(default_factory=dict[str, Value])
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """What the messages of one answer said so far; a format fills it in.
+
+    Attributes:
+        provider: Who serves the model, where the answer tells it better than the host did.
+        finish: Finish reason of each choice, by index.
+        promised: The format says when its stream ends (and so a stream that ends without was cut).
+        done: The format's own end marker was seen.
+        failed: The answer reported an error inside a successful HTTP exchange.
+        server_queue_time: The server's own clock [s], like the two that follow.
+    """
+
+    provider: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    finish: dict[int, str] = field(default_factory=dict[int, str])
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    reasoning_output_tokens: int | None = None
+    server_queue_time: float | None = None
+    server_prefill_time: float | None = None
+    server_decode_time: float | None = None
+    promised: bool = False
+    done: bool = False
+    failed: bool = False
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class Format(Protocol):
+    """One family of request and answer bodies. A module of `providers` is one."""
+
+    @property
+    def PATHS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
+        """Path endings that this format answers for; the only thing looked at for other traffic."""
+        ...
+
+    def open(self, request: Request, hosts: Mapping[str, str]) -> Opening | None:
+        """What ``request`` asks, or ``None`` when it is no inference of this format.
+
+        Args:
+            request: Its path ends with one of `PATHS`.
+            hosts: The user's provider names by host or ``host:port``.
+        """
+        ...
+
+    def read(self, message: Mapping[str, Any], facts: Facts) -> bool:
+        """Add what one message says to ``facts``; whether it carries output.
+
+        A message is a whole JSON body, or one event of a stream. Values may be of any type: the body is not ours.
+        """
+        ...
+
+
+def text(value: object) -> str | None:
+    """``value`` if it is a string with something in it."""
+    return value if isinstance(value, str) and value else None
+
+
+def count(value: object) -> int | None:
+    """``value`` as a number of things, or ``None`` when it is none."""
+    if type(value) is int:
+        return value if 0 <= value < 1 << 63 else None
+    if type(value) is float and value.is_integer() and 0 <= value < 1 << 53:
+        return int(value)
+    return None
+
+
+def number(value: object) -> float | None:
+    """``value`` as a finite float, or ``None`` when it is none."""
+    if type(value) is float:
+        return value if abs(value) < float("inf") else None
+    return float(value) if type(value) is int and abs(value) < 1 << 53 else None
+
+
+def seconds(value: object, scale: float = 1.0) -> float | None:
+    """A duration ``value`` in units of ``scale`` seconds, as seconds [s]."""
+    amount = number(value)
+    return amount * scale if amount is not None and amount >= 0 else None
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """``value`` if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[Any]:
+    """``value`` if it is a JSON array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def first(*values: int | None) -> int | None:
+    """The first value that is said; a zero is said."""
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,280 @@
+"""Cut a response body into JSON messages. No I/O, no clock.
+
+Framing is a matter of content type, not of provider: any provider may use any of these. Content types lie, so the
+first bytes have the last word. Source: WHATWG HTML 9.2 (server-sent events); ndjson.org.
+"""
+
+import contextlib
+import enum
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+DONE: Final = b"[DONE]"
+"""The message that ends a stream of OpenAI's kind; no JSON."""
+
+
+class Framing(enum.Enum):
+    """How messages follow each other in a body."""
+
+    EVENTS = "server-sent events"
+    LINES = "one JSON value a line"
+    WHOLE = "one JSON value"
+
+
+def choose(content_type: str, start: bytes) -> Framing:
+    """The framing of a body, by its content type and its first bytes.
+
+    Args:
+        content_type: The header's value; may be empty or wrong.
+        start: What came first, inflated; may be empty.
+    """
+    opening = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if opening.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
+        return Framing.EVENTS
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "text/event-stream" and not opening.startswith((b"{", b"[")):
+        return Framing.EVENTS
+    if kind.endswith(("ndjson", "jsonl", "json-lines", "jsonlines")):
+        return Framing.LINES
+    return Framing.WHOLE
+
+
+def split(framing: Framing, data: bytes) -> tuple[list[bytes], bytes]:
+    """The complete messages at the start of ``data``, and the rest that waits for more bytes.
+
+    Cutting a body anywhere and feeding the pieces through, each behind the last rest, gives the same messages.
+    """
+    if framing is Framing.EVENTS:
+        return _split_events(data)
+    if framing is Framing.LINES:
+        *lines, rest = data.split(b"\n")
+        return [line for line in map(bytes.strip, lines) if line], rest
+    return [], data
+
+
+def finish(framing: Framing, rest: bytes) -> list[bytes]:
+    """The messages that the end of the body completes."""
+    if framing is Framing.EVENTS:
+        return _split_events(rest.rstrip(b"\r\n") + b"\n\n")[0]
+    if framing is Framing.LINES:
+        return [rest.strip()] if rest.strip() else []
+    return [rest] if rest.strip() else []
+
+
+def count(framing: Framing, data: bytes, *, begins: bool) -> int:
+    """How many messages begin in ``data``, counted without reading them.
+
+    Args:
+        framing: Of the body.
+        data: A part of the body.
+        begins: Whether ``data`` is the body's first part.
+    """
+    if framing is Framing.EVENTS:
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first = 1 if begins and data.startswith(b"data:") else 0
+        return data.count(b"\ndata:") + first - data.count(b"\ndata: [DONE]")
+    if framing is Framing.LINES:
+        return data.count(b"\n")
+    return 0
+
+
+def _split_events(data: bytes) -> tuple[list[bytes], bytes]:
+    if b"\r" in data:
+        # A \r at the very end may be half of \r\n: it waits.
+        held = b"\r" if data.endswith(b"\r") else b""
+        data = data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    else:
+        held = b""
+    if b"\n\n" not in data:
+        return [], data + held
+    *blocks, rest = data.split(b"\n\n")
+    return [message for message in map(_event_data, blocks) if message], rest + held
+
+
+def _event_data(block: bytes) -> bytes:
+    """The data of one event, its lines joined as the standard says; empty for comments."""
+    block = block.lstrip(b"\xef\xbb\xbf\n")
+    if block.startswith(b"data:") and b"\n" not in block:
+        return block[5:].strip()
+    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines).strip()
+
+
+def decode(message: bytes) -> Any:
+    """The JSON value in ``message``, read as leniently as clients do, or ``None`` when it is none.
+
+    NaN, lone surrogates, invalid UTF-8, a byte-order mark and numbers of any size are let pass.
+    """
+    try:
+        return msgspec.json.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(message.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+_VALUE: Final = re.compile(r'"([A-Za-z_.]{1,40})"\s*:\s*(?=[\[{"\d\-tfn])')
+_OF_HEAD: Final = frozenset({"id", "model", "object", "type"})
+_OF_TAIL: Final = frozenset({"usage", "timings", "stop_reason", "finish_reason", "status", "error", "model"})
+
+
+def salvage(head: bytes, tail: bytes) -> Mapping[str, Any]:
+    """What a JSON object whose middle was not kept still says: scalars of its head, whole values of its tail.
+
+    Serves bodies larger than what is held (embeddings, images): their usage stands at the end.
+    """
+    found: dict[str, Any] = {}
+    for key, value in _values(head, _OF_HEAD):
+        if not isinstance(value, (dict, list)):
+            found.setdefault(key, value)
+    named = found.get("model")
+    found.update(_values(tail, _OF_TAIL))
+    if named is not None:
+        found["model"] = named
+    reason = found.pop("finish_reason", None)
+    if isinstance(reason, str):
+        found["choices"] = [{"index": 0, "finish_reason": reason}]
+    if "status" in found:
+        found["object"] = "response"
+    return found
+
+
+def _values(source: bytes, keys: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """Every readable value in ``source`` that stands behind one of ``keys``."""
+    decoder = json.JSONDecoder()
+    window = source.decode("latin-1")
+    for match in _VALUE.finditer(window):
+        if match[1] in keys:
+            with contextlib.suppress(ValueError, RecursionError):
+                yield match[1], decoder.raw_decode(window, match.end())[0]
+
+
+Inflate = Callable[[bytes, int], bytes]
+"""Takes compressed bytes and the most it may return; a second call with ``b""`` goes on with what is left."""
+
+_PIECE: Final = 65_536
+
+
+class Inflater:
+    """Undo a content encoding piece by piece, bounded: a bomb stops the reading, not the host.
+
+    Args:
+        inflate: One codec's step.
+        limit: Most bytes to inflate in all.
+    """
+
+    __slots__ = ("_inflate", "_left", "broken")
+
+    def __init__(self, inflate: Inflate, limit: int) -> None:
+        self._inflate = inflate
+        self._left = limit
+        self.broken = False
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The inflated bytes of ``piece`` in bounded parts; none once the limit is met or the data is damaged."""
+        while not self.broken:
+            try:
+                part = self._inflate(piece, _PIECE)
+            except Exception:  # noqa: BLE001 - each codec raises its own class for damaged data
+                self.broken = True
+                return
+            if not part:
+                return
+            self._left -= len(part)
+            if self._left < 0:
+                self.broken = True
+                return
+            yield part
+            piece = b""
+
+
+def inflater(encoding: str, limit: int, modules: Mapping[str, Any]) -> Inflater | None:
+    """What undoes ``encoding``; ``None`` where nothing must be undone.
+
+    Args:
+        encoding: The header's value.
+        limit: Most bytes to inflate in all.
+        modules: Imported modules by name (``sys.modules``): br and zstd are read with the library that the host's
+            HTTP client itself has loaded; without one the client cannot read the body either.
+    """
+    names = [name.strip().lower() for name in encoding.split(",") if name.strip()]
+    names = [name for name in names if name != "identity"]
+    if not names:
+        return None
+    if len(names) > 1:
+        return Inflater(_unreadable, 0)
+    make = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate, "br": _brotli, "zstd": _zstd}.get(names[0])
+    step = make(modules) if make else None
+    return Inflater(step or _unreadable, limit)
+
+
+def _unreadable(piece: bytes, most: int) -> bytes:
+    raise ValueError(piece[:0], most)
+
+
+def _zlib(wbits: int) -> Inflate:
+    inflate = zlib.decompressobj(wbits)
+    return lambda piece, most: inflate.decompress(piece or inflate.unconsumed_tail, most)
+
+
+def _gzip(_modules: Mapping[str, Any]) -> Inflate:
+    return _zlib(zlib.MAX_WBITS | 16)
+
+
+def _deflate(_modules: Mapping[str, Any]) -> Inflate:
+    """Zlib's wrapping as the standard says, or the bare stream that some servers send."""
+    step: Inflate | None = None
+
+    def inflate(piece: bytes, most: int) -> bytes:
+        nonlocal step
+        if step is None and piece:
+            # Zlib's header: method 8 in the low half of the first byte.
+            step = _zlib(zlib.MAX_WBITS if piece[0] & 0x0F == 8 else -zlib.MAX_WBITS)  # noqa: PLR2004 - RFC 1950
+        return step(piece, most) if step else b""
+
+    return inflate
+
+
+def _brotli(modules: Mapping[str, Any]) -> Inflate | None:
+    library = modules.get("brotli") or modules.get("brotlicffi")
+    if library is None:
+        return None
+    decompressor = library.Decompressor()
+    if not hasattr(decompressor, "process"):
+        return _at_once(decompressor.decompress)
+
+    def inflate(piece: bytes, most: int) -> bytes:
+        try:
+            return bytes(decompressor.process(piece, output_buffer_limit=most))
+        except TypeError:  # brotli before 1.2 knows no limit
+            return bytes(decompressor.process(piece)) if piece else b""
+
+    return inflate
+
+
+def _zstd(modules: Mapping[str, Any]) -> Inflate | None:
+    for name in ("compression.zstd", "backports.zstd"):
+        if name in modules:
+            decompressor = modules[name].ZstdDecompressor()
+
+            def inflate(piece: bytes, most: int, zstd: Any = decompressor) -> bytes:
+                if zstd.eof or (not piece and zstd.needs_input):
+                    return b""
+                return bytes(zstd.decompress(piece, max_length=most))
+
+            return inflate
+    if "zstandard" in modules:
+        return _at_once(modules["zstandard"].ZstdDecompressor().decompressobj().decompress)
+    return None
+
+
+def _at_once(step: Callable[[bytes], bytes]) -> Inflate:
+    return lambda piece, _most: bytes(step(piece)) if piece else b""

@@ -1,0 +1,143 @@
+"""A finished call becomes client metrics here, and nowhere else.
+
+At most five instrument calls for an inference: counts that need no distribution are kept in a table and observed when
+a reader collects. Attributes come from a short allow-list; the table is bounded like the SDK's own.
+"""
+
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from otel_llm import boundary, semconv
+from otel_llm.call import Call
+
+_Key = tuple[tuple[str, str | bool], ...]
+_MAX_SERIES: Final = 2000
+_OVERFLOW: Final[_Key] = ((semconv.METRIC_OVERFLOW, True),)
+
+
+class ClientMetrics:
+    """The instruments of one meter."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._lock = threading.Lock()
+        self._operations: dict[_Key, int] = {}
+        self._active: dict[_Key, int] = {}
+        self._duration = meter.create_histogram(
+            semconv.METRIC_OPERATION_DURATION,
+            unit=semconv.UNIT_SECONDS,
+            description="Time from the request to the end of its answer.",
+            explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS,
+        )
+        self._tokens = meter.create_histogram(
+            semconv.METRIC_TOKEN_USAGE,
+            unit=semconv.UNIT_TOKENS,
+            description="Tokens of an inference, as the provider reported them.",
+            explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
+        )
+        self._first_chunk = meter.create_histogram(
+            semconv.METRIC_TIME_TO_FIRST_CHUNK,
+            unit=semconv.UNIT_SECONDS,
+            description="Time from the request to the first message of its stream.",
+            explicit_bucket_boundaries_advisory=semconv.TIME_TO_FIRST_CHUNK_BUCKETS,
+        )
+        self._per_token = meter.create_histogram(
+            semconv.METRIC_TIME_PER_OUTPUT_TOKEN,
+            unit=semconv.UNIT_SECONDS,
+            description="Time per output token after the first.",
+            explicit_bucket_boundaries_advisory=semconv.TIME_PER_OUTPUT_TOKEN_BUCKETS,
+        )
+        meter.create_observable_counter(
+            semconv.METRIC_OPERATIONS,
+            [self._observe_operations],
+            unit=semconv.UNIT_OPERATIONS,
+            description="Finished inferences, one per HTTP attempt.",
+        )
+        meter.create_observable_up_down_counter(
+            semconv.METRIC_ACTIVE_REQUESTS,
+            [self._observe_active],
+            unit=semconv.UNIT_REQUESTS,
+            description="Inferences in flight.",
+        )
+        meter.create_observable_counter(
+            semconv.METRIC_SELF_ERRORS,
+            [_observe_errors],
+            unit=semconv.UNIT_ERRORS,
+            description="Errors of the instrumentation itself that were swallowed.",
+        )
+
+    def begin(self, key: _Key) -> None:
+        """An inference of ``key`` is in flight."""
+        with self._lock:
+            if key in self._active or len(self._active) < _MAX_SERIES:
+                self._active[key] = self._active.get(key, 0) + 1
+
+    def end(self, key: _Key) -> None:
+        """An inference of ``key`` is in flight no more."""
+        with self._lock:
+            if key in self._active:
+                self._active[key] = max(0, self._active[key] - 1)
+
+    def record(self, call: Call, duration: float, context: Context) -> None:
+        """Measure a finished call.
+
+        Args:
+            call: What it was.
+            duration: Start to end [s].
+            context: Holds the call's span, for exemplars.
+        """
+        attributes: dict[str, str | int] = dict(identity(call.operation, call.provider, call.request_model))
+        if call.response_model is not None:
+            attributes[semconv.RESPONSE_MODEL] = call.response_model
+        if call.server_address is not None:
+            attributes[semconv.SERVER_ADDRESS] = call.server_address
+        if call.server_port is not None:
+            attributes[semconv.SERVER_PORT] = call.server_port
+        self._count(attributes, resend=bool(call.resend_count))
+        if call.usage_source == semconv.USAGE_SOURCE_PROVIDER:
+            self._record_tokens(call, attributes, context)
+        if call.time_to_first_chunk is not None:
+            self._first_chunk.record(call.time_to_first_chunk, attributes, context)
+        if call.time_per_output_token is not None:
+            self._per_token.record(call.time_per_output_token, attributes, context)
+        if call.error_type is not None:
+            attributes[semconv.ERROR_TYPE] = call.error_type
+        self._duration.record(duration, attributes, context)
+
+    def _record_tokens(self, call: Call, attributes: dict[str, str | int], context: Context) -> None:
+        for tokens, kind in (
+            (call.input_tokens, semconv.TOKEN_TYPE_INPUT),
+            (call.output_tokens, semconv.TOKEN_TYPE_OUTPUT),
+        ):
+            if tokens is not None:
+                self._tokens.record(tokens, {**attributes, semconv.TOKEN_TYPE: kind}, context)
+
+    def _count(self, attributes: dict[str, str | int], *, resend: bool) -> None:
+        key: _Key = (*((name, str(value)) for name, value in attributes.items()), (semconv.RESEND, resend))
+        with self._lock:
+            if key not in self._operations and len(self._operations) >= _MAX_SERIES:
+                key = _OVERFLOW
+            self._operations[key] = self._operations.get(key, 0) + 1
+
+    def _observe_operations(self, _options: CallbackOptions) -> Iterable[Observation]:
+        with self._lock:
+            series = list(self._operations.items())
+        return [Observation(value, dict(key)) for key, value in series]
+
+    def _observe_active(self, _options: CallbackOptions) -> Iterable[Observation]:
+        with self._lock:
+            series = list(self._active.items())
+        return [Observation(value, dict(key)) for key, value in series]
+
+
+def identity(operation: str, provider: str | None, model: str | None) -> _Key:
+    """What names a series before any answer is known."""
+    named = ((semconv.OPERATION_NAME, operation), (semconv.PROVIDER_NAME, provider), (semconv.REQUEST_MODEL, model))
+    return tuple((name, value) for name, value in named if value is not None)
+
+
+def _observe_errors(_options: CallbackOptions) -> Iterable[Observation]:
+    return [Observation(number, {semconv.SELF_WHERE: where}) for where, number in boundary.errors().items()]

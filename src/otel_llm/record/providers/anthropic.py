@@ -1,0 +1,134 @@
+"""Anthropic's Messages bodies, at Anthropic itself, on Vertex and behind proxies. Pure.
+
+Anthropic's ``input_tokens`` exclude cache reads and writes; the convention's include them, so they are added.
+Source: Anthropic API reference (Messages, streaming), recorded exchanges.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from otel_llm import semconv
+from otel_llm.call import Value
+from otel_llm.record.exchange import Facts, Opening, Request, count, first, items, mapping, number, text
+from otel_llm.record.providers import hosts as host_names
+
+PATHS: Final = ("/v1/messages", ":rawPredict", ":streamRawPredict")
+
+_VERTEX: Final = "/publishers/anthropic/models/"
+
+
+class _Body(msgspec.Struct):
+    """The request's fields of interest, of any type."""
+
+    model: Any = None
+    stream: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    max_tokens: Any = None
+    stop_sequences: Any = None
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa: A001 - the format's door
+    """What ``request`` asks, or ``None`` when it is no inference."""
+    path = request.path
+    _, on_vertex, named = path.partition(_VERTEX)
+    if not on_vertex and not path.endswith("/v1/messages"):
+        return None
+    body = _read_body(request.body)
+    model = text(body.model) or (named.rpartition(":")[0] if on_vertex else None)
+    provider = host_names.by_host(request.host, request.port, hosts)
+    if provider is None:
+        if model is None and "anthropic-version" not in request.headers:
+            return None
+        provider = "gcp.vertex_ai" if on_vertex else "anthropic"
+    stated = _request(body)
+    if on_vertex and path.endswith(":streamRawPredict"):
+        stated.setdefault("stream", True)
+    return Opening(operation=semconv.OPERATION_CHAT, provider=provider, model=model, request=stated)
+
+
+def _read_body(raw: bytes | None) -> _Body:
+    try:
+        return _decode(raw) if raw else _Body()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Body()
+
+
+def _request(body: _Body) -> dict[str, Value]:
+    stops = tuple(stop for stop in items(body.stop_sequences) if isinstance(stop, str))
+    stated: dict[str, Value | None] = {
+        "stream": body.stream if isinstance(body.stream, bool) else None,
+        "temperature": number(body.temperature),
+        "top_p": number(body.top_p),
+        "top_k": number(body.top_k),
+        "max_tokens": count(body.max_tokens),
+        "stop_sequences": stops or None,
+    }
+    return {name: value for name, value in stated.items() if value is not None}
+
+
+def read(message: Mapping[str, Any], facts: Facts) -> bool:
+    """Add what one body or event says to ``facts``; whether it carries output."""
+    kind = message.get("type")
+    if kind == "message":
+        return _read_message(message, facts)
+    if kind == "message_start":
+        facts.promised = True
+        _read_message(mapping(message.get("message")), facts)
+    elif kind == "content_block_start":
+        block = mapping(message.get("content_block"))
+        return block.get("type") not in ("text", "thinking") or bool(block.get("text"))
+    elif kind == "content_block_delta":
+        delta = mapping(message.get("delta"))
+        return any(delta.get(name) for name in ("text", "thinking", "partial_json", "citation"))
+    elif kind == "message_delta":
+        _read_stop(mapping(message.get("delta")), facts)
+        _read_usage(mapping(message.get("usage")), facts)
+    elif kind == "message_stop":
+        facts.done = True
+    elif kind == "error" or message.get("error"):
+        error = mapping(message.get("error"))
+        facts.failed = True
+        facts.error_code = text(error.get("type")) or text(error.get("code"))
+        facts.error_message = text(error.get("message"))
+    else:
+        return _read_message(message, facts)
+    return False
+
+
+def _read_message(message: Mapping[str, Any], facts: Facts) -> bool:
+    facts.response_id = text(message.get("id")) or facts.response_id
+    facts.response_model = text(message.get("model")) or facts.response_model
+    _read_stop(message, facts)
+    _read_usage(mapping(message.get("usage")), facts)
+    return bool(items(message.get("content")))
+
+
+def _read_stop(holder: Mapping[str, Any], facts: Facts) -> None:
+    reason = text(holder.get("stop_reason"))
+    if reason:
+        facts.finish[0] = reason
+
+
+def _read_usage(usage: Mapping[str, Any], facts: Facts) -> None:
+    """Add one ``usage``. The last event repeats some fields and leaves others out, or at zero."""
+    read = first(count(usage.get("cache_read_input_tokens")), facts.cache_read_input_tokens)
+    created = first(count(usage.get("cache_creation_input_tokens")), facts.cache_creation_input_tokens)
+    fresh = count(usage.get("input_tokens"))
+    if fresh is None or (fresh == 0 and facts.input_tokens):
+        known = facts.input_tokens or 0
+        before = (facts.cache_read_input_tokens or 0) + (facts.cache_creation_input_tokens or 0)
+        fresh = known - before if facts.input_tokens is not None else None
+    if fresh is not None:
+        facts.input_tokens = fresh + (read or 0) + (created or 0)
+    facts.cache_read_input_tokens = read
+    facts.cache_creation_input_tokens = created
+    facts.output_tokens = first(count(usage.get("output_tokens")), facts.output_tokens)
+    thinking = mapping(usage.get("output_tokens_details")).get("thinking_tokens")
+    facts.reasoning_output_tokens = first(count(thinking), facts.reasoning_output_tokens)

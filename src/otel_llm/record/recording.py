@@ -1,0 +1,293 @@
+"""One call while it happens: from the request to one span that ends exactly once, whatever becomes of the stream.
+
+Sans-I/O: the shells in `transport` tell a `Recording` what they see (head, pieces, end), sync and async alike. Every
+public method is safe on the host's path: no `Exception` leaves it. A call that has ended becomes a `Call`, then span
+attributes and client metrics, and goes on through the SDK to exporters and the store.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+
+import otel_llm
+from otel_llm import boundary, semconv
+from otel_llm.call import Call
+from otel_llm.record import framing, providers
+from otel_llm.record.account import Attempt, End, draw_up
+from otel_llm.record.exchange import Format, Opening, Request
+from otel_llm.record.head import Head, read_head
+from otel_llm.record.metrics import ClientMetrics, identity
+from otel_llm.record.reading import INFLATED, Reading
+from otel_llm.record.settings import Config
+from otel_llm.redaction import scrub
+
+_MEASURING_SCOPES: Final = ("opentelemetry.instrumentation.", "opentelemetry.util.genai", semconv.SCOPE_NAME)
+"""Instrumentations that record ``gen_ai.client.*`` metrics of their own for the spans they make."""
+
+_LATEST_WINS: Final = frozenset(
+    {semconv.HTTP_RESPONSE_STATUS_CODE, semconv.HTTP_REQUEST_RESEND_COUNT, semconv.ATTEMPT_BACKOFF}
+)
+"""Attributes of an outer span that each attempt overwrites."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """An attempt that may be sent again: what the next one links to."""
+
+    span: SpanContext
+    ended_at: float
+    host: str
+    resend_count: int
+    redirected: bool
+
+
+_last_sent: ContextVar[_Sent | None] = ContextVar("otel_llm_last_sent", default=None)
+
+
+class Recorder:
+    """Begins recordings into the given providers.
+
+    Args:
+        config: The user's settings.
+        tracer_provider: ``None`` for the global one.
+        meter_provider: ``None`` for the global one.
+        clock: Monotonic [s].
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.tracer = trace.get_tracer(semconv.SCOPE_NAME, otel_llm.__version__, tracer_provider)
+        self.metrics = ClientMetrics(metrics.get_meter(semconv.SCOPE_NAME, otel_llm.__version__, meter_provider))
+
+    def begin(self, request: Request, scheme: str) -> "Recording | None":
+        """A recording of ``request``, or ``None`` when it is no inference or must not be seen."""
+        if not is_instrumentation_enabled():
+            return None
+        for known in providers.FORMATS:
+            if request.path.endswith(known.PATHS):
+                opening = known.open(request, self.config.hosts)
+                if opening is not None:
+                    return Recording(self, request, scheme, known, opening)
+        return None
+
+
+class Recording:
+    """One attempt: `respond`, `feed`, then one of `finish`, `close`, `fail`. What comes after an end does nothing.
+
+    Attributes:
+        context: To be current while the request is sent, and only then.
+    """
+
+    def __init__(self, recorder: Recorder, request: Request, scheme: str, known: Format, opening: Opening) -> None:
+        self._recorder = recorder
+        self._format = known
+        self._opening = opening
+        self._once = [True]
+        self._head: Head | None = None
+        self._reading: Reading | None = None
+        self._sent_at: float | None = None
+        resend_count, previous = _previous(request)
+        started_at = recorder.clock()
+        self._started_ns = time.time_ns()
+        self._attempt = Attempt(
+            host=request.host,
+            port=request.port or {"https": 443, "http": 80}.get(scheme),
+            started_at=started_at,
+            resend_count=resend_count,
+            backoff=max(0.0, started_at - previous.ended_at) if previous else None,
+        )
+        parent = otel_context.get_current()
+        outer = _outer_span(parent)
+        self._is_outer = outer is not None
+        self._measured = outer is None or not _measures_itself(outer)
+        self._span = outer or self._start_span(parent, previous)
+        self.context = parent if outer else trace.set_span_in_context(self._span, parent)
+        self._key = identity(opening.operation, opening.provider, opening.model)
+        recorder.metrics.begin(self._key)
+
+    def _start_span(self, parent: Context, previous: _Sent | None) -> Span:
+        known = Call(
+            operation=self._opening.operation,
+            provider=self._opening.provider,
+            request_model=self._opening.model,
+            server_address=self._attempt.host,
+            server_port=self._attempt.port,
+        )
+        return self._recorder.tracer.start_span(
+            known.span_name,
+            context=parent,
+            kind=SpanKind.CLIENT,
+            attributes=known.attributes(),
+            links=(Link(previous.span),) if previous else (),
+            start_time=self._started_ns,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call has ended."""
+        return not self._once
+
+    def trace(self, event: str) -> None:
+        """An event of the transport's trace extension: the wait is over when the request's head is sent."""
+        if event.endswith("send_request_headers.started"):
+            self._sent_at = self._recorder.clock()
+
+    def respond(self, status: int, raw_headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """The answer's head is here."""
+        with boundary.guard("record.respond"):
+            self._head = head = read_head(status, raw_headers)
+            self._reading = Reading(
+                self._format,
+                self._recorder.clock,
+                head.content_type,
+                framing.inflater(head.content_encoding, INFLATED, sys.modules),
+            )
+
+    def feed(self, piece: bytes) -> None:
+        """The next piece of the body, as it came off the wire."""
+        reading = self._reading
+        if reading is not None:
+            try:
+                reading.feed(piece)
+            except Exception as error:  # noqa: BLE001 - the boundary; a guard would double the cost of a piece
+                self._reading = None
+                boundary.swallow("record.feed", error)
+
+    def finish(self) -> None:
+        """The body came to its end."""
+        self._end(semconv.OUTCOME_COMPLETED)
+
+    def close(self) -> None:
+        """The reader closed the body or let go of it; whether that was early shows in what has come."""
+        self._end(semconv.OUTCOME_ABANDONED)
+
+    def fail(self, error: BaseException) -> None:
+        """``error`` ended the call."""
+        if isinstance(error, GeneratorExit):
+            self._end(semconv.OUTCOME_ABANDONED)
+        elif isinstance(error, Exception) and type(error).__name__ not in ("CancelledError", "Cancelled"):
+            self._end(semconv.OUTCOME_ERROR, error)
+        else:
+            self._end(semconv.OUTCOME_CANCELLED)
+
+    def _end(self, outcome: str, error: BaseException | None = None) -> None:
+        try:
+            self._once.pop()
+        except IndexError:
+            return
+        ended_at = self._recorder.clock()
+        try:
+            with boundary.guard("record.end"):
+                self._conclude(outcome, error, ended_at)
+        finally:
+            with boundary.guard("record.span"):
+                self._recorder.metrics.end(self._key)
+                if not self._is_outer:
+                    self._span.end(self._started_ns + round((ended_at - self._attempt.started_at) * 1e9))
+
+    def _conclude(self, outcome: str, error: BaseException | None, ended_at: float) -> None:
+        """Put what is known on the span and into the metrics."""
+        if self._reading is not None:
+            with boundary.guard("record.read"):
+                choices = self._opening.request.get("choice_count", 1)
+                self._reading.finish(choices if isinstance(choices, int) else 1)
+        attempt = replace(self._attempt, sent_at=self._sent_at)
+        end = End(outcome=outcome, at=ended_at, error_type=_qualified_name(type(error)) if error else None)
+        call = draw_up(self._opening, attempt, self._head, self._reading, end)
+        if self._is_outer:
+            _enrich(self._span, call)
+        else:
+            self._span.set_attributes(call.attributes())
+            if call.outcome == semconv.OUTCOME_ERROR:
+                self._span.set_status(Status(StatusCode.ERROR, self._describe(error)))
+        if self._measured:
+            self._recorder.metrics.record(call, ended_at - attempt.started_at, self.context)
+        self._remember(call, ended_at)
+
+    def _describe(self, error: BaseException | None) -> str | None:
+        """The error's text, without secrets."""
+        if error is not None:
+            return scrub(str(error)) or None
+        message = self._reading.facts.error_message if self._reading is not None else None
+        return scrub(message) if message else None
+
+    def _remember(self, call: Call, ended_at: float) -> None:
+        """Keep what a resend of this attempt will want to know."""
+        redirected = self._head is not None and self._head.is_redirect
+        if call.outcome == semconv.OUTCOME_ERROR or redirected:
+            _last_sent.set(
+                _Sent(
+                    span=self._span.get_span_context(),
+                    ended_at=ended_at,
+                    host=self._attempt.host,
+                    resend_count=self._attempt.resend_count or 0,
+                    redirected=redirected,
+                )
+            )
+
+
+def _previous(request: Request) -> tuple[int | None, _Sent | None]:
+    """How often ``request`` was sent before, and the attempt before it.
+
+    Stainless SDKs (openai, anthropic, ...) count their retries in a header; following a redirect is a resend too. A
+    retry of the user's own is a new call.
+    """
+    last = _last_sent.get()
+    said = request.headers.get("x-stainless-retry-count", "")
+    count = int(said) if said.isdecimal() else 0
+    if last is not None and last.redirected:
+        _last_sent.set(None)
+        return last.resend_count + 1, last
+    if count == 0:
+        return None, None
+    known = last is not None and last.host == request.host and last.resend_count == count - 1
+    return count, last if known else None
+
+
+def _outer_span(context: Context) -> Span | None:
+    """The inference span that already stands around this call, whoever made it."""
+    span = trace.get_current_span(context)
+    if not span.is_recording():
+        return None
+    attributes = getattr(span, "attributes", None)
+    said = attributes.get(semconv.OPERATION_NAME) if attributes else None
+    return span if said in semconv.INFERENCE_OPERATIONS else None
+
+
+def _measures_itself(span: Span) -> bool:
+    """Whether the instrumentation that made ``span`` records client metrics of its own."""
+    scope = getattr(span, "instrumentation_scope", None)
+    return scope is not None and scope.name.startswith(_MEASURING_SCOPES)
+
+
+def _enrich(span: Span, call: Call) -> None:
+    """Add to somebody else's span what it lacks.
+
+    Its errors are its own to tell: an attempt that failed may be sent again and the call succeed.
+    """
+    said = getattr(span, "attributes", None) or {}
+    failed = call.outcome == semconv.OUTCOME_ERROR
+    mine = replace(call, error_type=None, error_code=None, outcome=None if failed else call.outcome)
+    for name, value in mine.attributes().items():
+        if name not in said or name in _LATEST_WINS:
+            span.set_attribute(name, value)
+
+
+def _qualified_name(kind: type[BaseException]) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
