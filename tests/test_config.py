@@ -16,7 +16,12 @@ def folder(tmp_path, monkeypatch):
     """An empty working folder and an empty config folder of the user's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return tmp_path
+
+
+def defaults():
+    return config.load(environ={}).settings
 
 
 def write(text, path="otel-llm.yaml"):
@@ -32,7 +37,8 @@ def told(loaded):
 
 def test_with_nothing_said_everything_is_default_and_nothing_is_wrong():
     loaded = config.load(environ={})
-    assert loaded.settings == config.Settings()
+    assert loaded.settings.record == config.Settings().record
+    assert loaded.settings.store.max_size == Size.parse("256MB")
     assert set(loaded.origins.values()) == {"default"}
     assert loaded.faults == ()
     assert loaded.file is None
@@ -137,7 +143,7 @@ def test_hosts_are_told_in_yaml_and_in_the_environment():
 def test_a_faulty_variable_is_told_and_the_default_stands(environ, fault):
     loaded = config.load(environ=environ)
     assert told(loaded) == [fault]
-    assert loaded.settings == config.Settings()
+    assert loaded.settings == defaults()
 
 
 @pytest.mark.parametrize(
@@ -182,10 +188,11 @@ def test_a_faulty_variable_is_told_and_the_default_stands(environ, fault):
     ],
 )
 def test_a_faulty_file_is_told_with_its_line_and_the_default_stands(text, fault):
+    unwritten = defaults()
     write(text)
     loaded = config.load(environ={})
     assert told(loaded)[:1] == [fault]
-    assert loaded.settings.store == config.Settings().store
+    assert loaded.settings.store == unwritten.store
 
 
 def test_one_faulty_key_does_not_spoil_the_others():
@@ -252,6 +259,12 @@ def test_an_unknown_argument_is_a_fault():
         "argument store.pat: expected a known key, found 'store.pat' (did you mean store.path?)",
         "argument store.max_age: expected a duration such as 500ms, 10s, 5m, 4h or 14d, found 'never'",
     ]
+
+
+def test_the_stores_place_is_always_told(folder, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert defaults().store.path == str(folder / "data" / "otel-llm" / "otel-llm.db")
+    assert config.load(environ={"OTEL_LLM_STORE_PATH": "~/x.db"}).settings.store.path == "/home/me/x.db"
 
 
 def test_every_variable_is_listed_where_opentelemetry_instrument_looks():

@@ -17,6 +17,7 @@ from otel_llm import kind, semconv
 from otel_llm.document import Document, Fault, did_you_mean, quote, read
 from otel_llm.record.settings import Config as RecordConfig
 from otel_llm.store.database import Config as StoreConfig
+from otel_llm.store.database import default_path
 
 PREFIX: Final = "OTEL_LLM_"
 FILE_NAME: Final = "otel-llm.yaml"
@@ -107,7 +108,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     arguments: Mapping[str, object] | None = None,
 ) -> Loaded:
-    """Settings from defaults < YAML < environment < arguments; never raises.
+    """Settings from defaults < YAML < environment < arguments; never raises. ``store.path`` is always told in full.
 
     Args:
         path: YAML file; else ``OTEL_LLM_CONFIG``, ``./otel-llm.yaml``, or the one in the user's config folder.
@@ -121,7 +122,7 @@ def load(
         _take_document(read(file), layers)
     _take_environment(environ, layers)
     _take_arguments(arguments or {}, layers)
-    settings: Settings = _build(Settings, layers.values)
+    settings = _locate(_build(Settings, layers.values))
     origins = {setting.key: layers.origins.get(setting.key, "default") for setting in _KNOWN}
     return Loaded(settings=settings, origins=origins, faults=tuple(layers.faults), file=file)
 
@@ -246,6 +247,13 @@ def _build(section: type[msgspec.Struct], values: Mapping[str, Any], above: str 
         elif key in values:
             said[info.name] = values[key]
     return section(**said)
+
+
+def _locate(settings: Settings) -> Settings:
+    """``settings`` with the store's place spelled out, so that whoever reads or shows it need not know the rule."""
+    path = settings.store.path
+    place = str(default_path()) if path is None else os.path.expanduser(path)  # noqa: PTH111 - never raises
+    return msgspec.structs.replace(settings, store=msgspec.structs.replace(settings.store, path=place))
 
 
 def _is_section(kind: Any) -> bool:
