@@ -1,0 +1,191 @@
+"""Room store: the writer's connection to the file. Opens, migrates, guards the file's identity, checkpoints.
+
+Only the writer's thread uses it. Three laws of SQLite shape it: a process that opens and closes the database file by
+hand loses its locks, so the file is only looked at with `os.stat`; a file that was replaced goes on "accepting" writes,
+so its identity is compared around each batch; and old SQLite may lose commits when two connections checkpoint at once,
+so checkpoints happen only here, under a lock on a file of its own.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+BUSY_TIMEOUT: Final = 2.0
+"""[s] How long one statement waits for another process's write."""
+
+CHECKPOINT_PAGES: Final = 1000
+"""Pages in the write-ahead log beyond which it is copied into the database."""
+
+_CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_SCHEMA: Final = "otel_llm.store.schema"
+
+
+class NewerSchemaError(Exception):
+    """The file was written by a later version of this software and is left alone."""
+
+
+class BusyError(Exception):
+    """Another process holds the lock file."""
+
+
+Identity = tuple[int, int, int, int]
+
+
+class Connection:
+    """An open database and the identity of its files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock_path = path.with_name(path.name + ".lock")
+        self.wal_path = path.with_name(path.name + "-wal")
+        self._make_files()
+        with self.locked(timeout=BUSY_TIMEOUT):
+            try:
+                self.sqlite = self._open()
+            except sqlite3.DatabaseError as error:
+                if not is_corrupt(error):
+                    raise
+                quarantine(path)
+                self._make_files()
+                self.sqlite = self._open()
+        self._identity = self._look()
+
+    def _make_files(self) -> None:
+        """Folder 0700 and file 0600; SQLite gives ``-wal`` and ``-shm`` the mode of the database."""
+        missing = [folder for folder in (self.path.parent, *self.path.parent.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+        # Only ever a new file: closing one that SQLite has open would drop this process's locks on it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.Connection(  # not connect(), which other instrumentations wrap
+            self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            steps = schema_steps()
+            if version > len(steps):
+                message = f"{self.path}: expected schema {len(steps)} or older, found {version}"
+                raise NewerSchemaError(message)
+            if version == 0:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first page is written
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            for number, step in enumerate(steps[version:], start=version + 1):
+                connection.executescript(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _look(self) -> Identity:
+        """Which files stand at the path now; zeros for a missing one."""
+        identity: list[int] = []
+        for path in (self.path, self.wal_path):
+            try:
+                found = os.stat(path)  # noqa: PTH116 - per batch, and Path.stat costs twice as much
+                identity += (found.st_dev, found.st_ino)
+            except FileNotFoundError:
+                identity += (0, 0)
+        return identity[0], identity[1], identity[2], identity[3]
+
+    def is_current(self) -> bool:
+        """Whether the path still names the files that were opened.
+
+        A write-ahead log that was missing at the start appears with the first write; it must not vanish again.
+        """
+        now = self._look()
+        if now == self._identity:
+            return True
+        if now[:2] == self._identity[:2] and self._identity[2:] == (0, 0):
+            self._identity = now
+            return True
+        return False
+
+    @contextlib.contextmanager
+    def locked(self, timeout: float) -> Iterator[None]:
+        """Hold the cross-process lock.
+
+        Raises:
+            BusyError: Another process held it for ``timeout`` [s].
+        """
+        descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            deadline = time.monotonic() + timeout
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                        raise
+                    if time.monotonic() >= deadline:
+                        raise BusyError(str(self.lock_path)) from None
+                    time.sleep(0.01)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def wal_size(self) -> int:
+        """Size of the write-ahead log [byte]."""
+        try:
+            return os.stat(self.wal_path).st_size  # noqa: PTH116 - per batch
+        except FileNotFoundError:
+            return 0
+
+    def checkpoint(self, *, limit: int) -> None:
+        """Copy the write-ahead log into the database once it is longer than ``limit`` [byte]; cut it when it is empty.
+
+        Does nothing while another process is at it. A reader that is in the way leaves work for the next time.
+        """
+        if self.wal_size() <= limit:
+            return
+        with contextlib.suppress(BusyError), self.locked(timeout=0.0):
+            busy, pages, copied = self.sqlite.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if not busy and pages == copied and self.wal_size() > limit:
+                self.sqlite.execute("PRAGMA busy_timeout = 50")
+                try:
+                    self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                finally:
+                    self.sqlite.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
+
+    def close(self) -> None:
+        """Close, under the lock where it can be had: the last one to close checkpoints."""
+        with contextlib.suppress(sqlite3.Error, OSError), contextlib.ExitStack() as stack:
+            with contextlib.suppress(BusyError):
+                stack.enter_context(self.locked(timeout=BUSY_TIMEOUT))
+            self.sqlite.close()
+
+
+def schema_steps() -> list[str]:
+    """The schema's steps in order; as many as the newest ``user_version``."""
+    folder = resources.files(_SCHEMA)
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [folder.joinpath(name).read_text("utf-8") for name in names]
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file is damaged, or none of its own."""
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in _CORRUPT
+
+
+def quarantine(path: Path) -> Path:
+    """Set a damaged database aside under a name that says when; returns the name."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return aside

@@ -1,0 +1,340 @@
+"""Room store: reads the database, for the commands and the dashboard. Opens it read-only and never writes.
+
+A reader may run beside any number of writers, in another process or in theirs.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+from otel_llm import semconv
+from otel_llm.store.filter import Filter
+from otel_llm.store.rows import ATTRIBUTES, KINDS, SERIES_FIELDS, SPAN_FIELDS
+from otel_llm.store.summary import GROUPINGS, summarize
+from otel_llm.store.values import presentable, unpack, unpack_value
+
+__all__ = ["AmbiguousError", "Filter", "NotFoundError", "Reader", "StoreError", "StoredSpan"]
+
+_KINDS: Final = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+_STATUSES: Final = ("UNSET", "OK", "ERROR")
+_TABLES: Final = ("spans", "logs", "points", "series", "resources", "scopes", "parameters", "streams")
+_LEAST_PREFIX: Final = 4
+_TRACE_DIGITS: Final = 32
+_SPAN_DIGITS: Final = 16
+_BUSY_TIMEOUT: Final = 5.0
+
+_COLUMNS: Final = (
+    "spans.id, spans.start_time, spans.duration, spans.trace_id, spans.span_id, spans.parent_span_id,"
+    " spans.attributes, spans.details, parameters.content, series.name, series.kind, series.status, series.flags,"
+    " resources.content, scopes.content, "
+    + ", ".join([*(f"series.{name}" for name in SERIES_FIELDS), *(f"spans.{name}" for name in SPAN_FIELDS)])
+)
+_JOINS: Final = (
+    "spans CROSS JOIN series ON series.id = spans.series CROSS JOIN resources ON resources.id = spans.resource"
+    " LEFT JOIN scopes ON scopes.id = series.scope LEFT JOIN parameters ON parameters.id = spans.parameters"
+)
+_FIELDS: Final = tuple((ATTRIBUTES[name], KINDS[name]) for name in SERIES_FIELDS + SPAN_FIELDS)
+_FIRST_FIELD: Final = 15
+
+
+class StoreError(Exception):
+    """Something is wrong with the store or with what was asked of it.
+
+    Attributes:
+        where: The file or argument.
+        expected: What should have been there.
+        found: What was.
+        hint: What to do.
+    """
+
+    def __init__(self, where: str, *, expected: str, found: str, hint: str = "") -> None:
+        super().__init__(where, expected, found, hint)
+        self.where = where
+        self.expected = expected
+        self.found = found
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: expected {self.expected}, found {self.found}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class NotFoundError(StoreError):
+    """There is no such file or span."""
+
+
+class AmbiguousError(StoreError):
+    """Several spans fit.
+
+    Attributes:
+        candidates: Their span ids.
+    """
+
+    def __init__(self, where: str, *, expected: str, found: str, hint: str, candidates: Sequence[str]) -> None:
+        super().__init__(where, expected=expected, found=found, hint=hint)
+        self.candidates = tuple(candidates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSpan:
+    """A span as it was written.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits.
+        span_id: 16 hexadecimal digits.
+        parent_span_id: ``None`` for a root.
+        kind: ``INTERNAL``, ``SERVER``, ``CLIENT``, ``PRODUCER`` or ``CONSUMER``.
+        start_time_unix_nano: [ns since the epoch]
+        end_time_unix_nano: [ns since the epoch]
+        status: ``UNSET``, ``OK`` or ``ERROR``.
+        attributes: As written; sequences are tuples.
+        events: ``name``, ``time_unix_nano``, ``attributes``, ``dropped_attributes``.
+        links: ``trace_id``, ``span_id``, ``trace_state``, ``flags``, ``attributes``, ``dropped_attributes``.
+        resource: The resource's attributes.
+        scope: ``name``, ``version``, ``schema_url``, ``attributes``; empty when there was none.
+        resource_schema_url: Of the resource's attributes.
+        trace_state: W3C ``tracestate`` header.
+        flags: As in OTLP: W3C trace flags; 256 the parent's place is known; 512 it is remote.
+        dropped: ``attributes``, ``events``, ``links``: how many the SDK's limits cost, where any.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    kind: str
+    start_time_unix_nano: int
+    end_time_unix_nano: int
+    status: str
+    status_message: str | None
+    attributes: dict[str, Any]
+    events: list[dict[str, Any]]
+    links: list[dict[str, Any]]
+    resource: dict[str, Any]
+    scope: dict[str, Any]
+    resource_schema_url: str = ""
+    trace_state: str = ""
+    flags: int = 0
+    dropped: dict[str, int]
+
+    @property
+    def duration(self) -> float:
+        """From start to end [s]."""
+        return (self.end_time_unix_nano - self.start_time_unix_nano) / 1e9
+
+    def as_json(self, *, detail: bool = False) -> dict[str, Any]:
+        """The span as ``calls --json`` prints it; with ``detail`` as ``calls show`` does."""
+        told: dict[str, Any] = {
+            "trace_id": self.trace_id,
+            "span_id": self.span_id,
+            "parent_span_id": self.parent_span_id,
+            "name": presentable(self.name),
+            "kind": self.kind,
+            "start_time_unix_nano": self.start_time_unix_nano,
+            "duration": max(0.0, self.duration),
+            "status": self.status,
+            "attributes": presentable(self.attributes),
+            "resource": {"service.name": "unknown_service", **presentable(self.resource)},
+        }
+        if self.status_message is not None:
+            told["status_message"] = presentable(self.status_message)
+        if detail:
+            told["events"] = presentable(self.events)
+            told["links"] = presentable(self.links)
+            told["scope"] = presentable(self.scope)
+        return told
+
+
+class Reader:
+    """A read-only look at a database. A context manager.
+
+    Args:
+        path: The file.
+
+    Raises:
+        NotFoundError: There is no such file.
+        StoreError: It is no store, or a newer one than this version knows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            raise NotFoundError(
+                str(path), expected="a store", found="no file", hint="run an app under opentelemetry-instrument first"
+            )
+        try:
+            self._sqlite = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT
+            )
+            self.schema_version = int(self._sqlite.execute("PRAGMA user_version").fetchone()[0])
+            self._sqlite.execute("SELECT 1 FROM spans LIMIT 1")
+        except sqlite3.Error as error:
+            raise StoreError(str(path), expected="a store of otel-llm", found=str(error)) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._sqlite.close()
+
+    def calls(self, filter: Filter) -> list[StoredSpan]:  # noqa: A002 - the word for it
+        """The inference spans that fit, newest first."""
+        where, values = filter.where()
+        limit = -1 if filter.limit is None else filter.limit
+        return list(self._spans(f"WHERE {where} ORDER BY spans.start_time DESC, spans.id DESC LIMIT ?", (*values, limit)))
+
+    def after(self, cursor: int, filter: Filter) -> tuple[list[StoredSpan], int]:  # noqa: A002 - see above
+        """The inference spans written after ``cursor``, oldest first, and the next cursor.
+
+        Args:
+            cursor: 0 for the beginning; -1 gives no spans, only the cursor of now.
+            filter: Which ones.
+        """
+        newest = int(self._sqlite.execute("SELECT coalesce(max(id), 0) FROM spans").fetchone()[0])
+        if cursor < 0:
+            return [], newest
+        where, values = filter.where()
+        limit = -1 if filter.limit is None else filter.limit
+        tail = f"WHERE spans.id > ? AND spans.id <= ? AND {where} ORDER BY spans.id LIMIT ?"
+        rows = self._sqlite.execute(f"SELECT {_COLUMNS} FROM {_JOINS} {tail}", (cursor, newest, *values, limit)).fetchall()  # noqa: S608
+        reached = newest if filter.limit is None or len(rows) < filter.limit else int(rows[-1][0])
+        return [_span(row) for row in rows], reached
+
+    def trace(self, trace_id: str) -> list[StoredSpan]:
+        """Every span of a trace, inference or not, in order of start."""
+        key = _bytes(trace_id, _TRACE_DIGITS)
+        return list(self._by_ids(f"SELECT id FROM spans INDEXED BY spans_identity WHERE trace_id = ?", (key,)))
+
+    def show(self, identifier: str) -> StoredSpan:
+        """The span with this span id, or the one call of the trace with this trace id.
+
+        Args:
+            identifier: Hexadecimal, whole or the first 4 digits at least.
+
+        Raises:
+            NotFoundError: Nothing fits.
+            AmbiguousError: Several do.
+            StoreError: It is no id.
+        """
+        digits = identifier.strip().lower().removeprefix("0x")
+        if not (_LEAST_PREFIX <= len(digits) <= _TRACE_DIGITS) or set(digits) - set("0123456789abcdef"):
+            raise StoreError(
+                identifier, expected=f"a span or trace id of {_LEAST_PREFIX} to {_TRACE_DIGITS} hexadecimal digits",
+                found=repr(identifier), hint="see otel-llm calls",
+            )  # fmt: skip
+        found = list(self._by_ids(*_range("span_id", digits, _SPAN_DIGITS))) if len(digits) <= _SPAN_DIGITS else []
+        if not found:
+            found = list(self._by_ids(*_range("trace_id", digits, _TRACE_DIGITS)))
+            calls = [span for span in found if span.attributes.get(semconv.OPERATION_NAME) in semconv.INFERENCE_OPERATIONS]
+            found = calls or found
+        if not found:
+            raise NotFoundError(identifier, expected="a stored span", found="none with this id", hint="see otel-llm calls")
+        if len(found) > 1:
+            ids = [span.span_id for span in found]
+            raise AmbiguousError(
+                identifier, expected="one span", found=f"{len(ids)}", hint=f"say which: {', '.join(ids[:8])}", candidates=ids
+            )  # fmt: skip
+        return found[0]
+
+    def summary(self, filter: Filter, by: tuple[str, ...] = ()) -> dict[str, Any]:  # noqa: A002 - see above
+        """Counts, tokens and percentiles of the calls that fit; `summarize` says what each number means.
+
+        Args:
+            filter: Which calls; its limit is not looked at.
+            by: Any of ``model``, ``provider``, ``service``, ``operation``, ``hour``.
+
+        Raises:
+            StoreError: ``by`` names something else.
+        """
+        unknown = [word for word in by if word not in GROUPINGS]
+        if unknown:
+            raise StoreError("by", expected=f"any of {', '.join(GROUPINGS)}", found=repr(unknown[0]))
+        return summarize(self._sqlite, filter, by)
+
+    def info(self) -> dict[str, Any]:
+        """What the file is and holds; sizes in bytes, times in ns since the epoch."""
+        one = lambda query: self._sqlite.execute(query).fetchone()  # noqa: E731 - four uses, one line each
+        oldest, newest = one("SELECT min(start_time), max(start_time) FROM spans")
+        wal = self.path.with_name(self.path.name + "-wal")
+        return {
+            "path": str(self.path),
+            "size": self.path.stat().st_size,
+            "wal_size": wal.stat().st_size if wal.exists() else 0,
+            "schema_version": self.schema_version,
+            "sqlite_version": sqlite3.sqlite_version,
+            "journal_mode": one("PRAGMA journal_mode")[0],
+            "rows": {table: one(f"SELECT count(*) FROM {table}")[0] for table in _TABLES},  # noqa: S608
+            "oldest": oldest,
+            "newest": newest,
+        }
+
+    def _spans(self, tail: str, values: Sequence[object]) -> Iterator[StoredSpan]:
+        for row in self._sqlite.execute(f"SELECT {_COLUMNS} FROM {_JOINS} {tail}", values):  # noqa: S608
+            yield _span(row)
+
+    def _by_ids(self, query: str, values: Sequence[object]) -> Iterator[StoredSpan]:
+        return self._spans(f"WHERE spans.id IN ({query}) ORDER BY spans.start_time, spans.id", values)
+
+
+def _range(column: str, digits: str, whole: int) -> tuple[str, tuple[bytes, bytes]]:
+    """Ids that begin with ``digits``: a scan of the identity index, which is far smaller than the rows."""
+    query = f"SELECT id FROM spans INDEXED BY spans_identity WHERE {column} BETWEEN ? AND ?"  # noqa: S608
+    return query, (bytes.fromhex(digits.ljust(whole, "0")), bytes.fromhex(digits.ljust(whole, "f")))
+
+
+def _bytes(digits: str, whole: int) -> bytes:
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        key = b""
+    if len(key) * 2 != whole:
+        raise StoreError("id", expected=f"{whole} hexadecimal digits", found=repr(digits))
+    return key
+
+
+def _span(row: Sequence[Any]) -> StoredSpan:
+    _, start, duration, trace_id, span_id, parent, rest, extra, parameters, name, kind, status, flags, owner, scope = row[
+        :_FIRST_FIELD
+    ]
+    attributes: dict[str, Any] = {}
+    for (attribute, of_kind), value in zip(_FIELDS, row[_FIRST_FIELD:], strict=True):
+        if value is not None:
+            attributes[attribute] = (
+                bool(value) if of_kind is bool else unpack_value(value) if of_kind is tuple else value
+            )
+    attributes |= unpack(parameters)
+    attributes |= unpack(rest)
+    details = unpack(extra)
+    resource = unpack(owner)
+    return StoredSpan(
+        trace_id=trace_id.hex(),
+        span_id=span_id.hex(),
+        parent_span_id=None if parent is None else parent.hex(),
+        name=details.get("name", name),
+        kind=_KINDS[kind],
+        start_time_unix_nano=start,
+        end_time_unix_nano=start + duration,
+        status=_STATUSES[status],
+        status_message=details.get("description"),
+        attributes=attributes,
+        events=list(details.get("events", ())),
+        links=list(details.get("links", ())),
+        resource=resource.get("attributes", {}),
+        resource_schema_url=resource.get("schema_url") or "",
+        scope=unpack(scope),
+        trace_state=details.get("trace_state", ""),
+        flags=flags,
+        dropped={
+            what: details[f"dropped_{what}"] for what in ("attributes", "events", "links") if f"dropped_{what}" in details
+        },
+    )

@@ -1,0 +1,119 @@
+"""Room store: keeps the file within its age and size, oldest first. Runs on the writer's thread.
+
+Small batches, so that the write lock is never held for long; a tick that is not done goes on at the next one.
+"""
+
+import sqlite3
+import time
+from typing import Final
+
+from otel_llm.store.connection import Connection
+
+BATCH: Final = 2000
+_MAX_BATCHES: Final = 20
+_FREE_PAGES: Final = 2000
+_AIM: Final = 0.9
+_TABLES: Final = {"spans": "start_time", "logs": "time", "points": "time"}
+_OWNED: Final = {
+    "series": ("SELECT series FROM spans",),
+    "parameters": ("SELECT parameters FROM spans WHERE parameters IS NOT NULL",),
+    "streams": ("SELECT stream FROM points",),
+    "scopes": (
+        "SELECT scope FROM series WHERE scope IS NOT NULL",
+        "SELECT scope FROM logs WHERE scope IS NOT NULL",
+        "SELECT scope FROM streams WHERE scope IS NOT NULL",
+    ),
+    "resources": ("SELECT resource FROM spans", "SELECT resource FROM logs", "SELECT resource FROM streams"),
+}
+
+
+def expire(connection: Connection, *, max_age: float, now: float | None = None) -> int:
+    """Delete what is older than ``max_age`` [s]; returns the number of rows."""
+    sqlite = connection.sqlite
+    horizon = int(((time.time() if now is None else now) - max_age) * 1e9)
+    gone = 0
+    for table, column in _TABLES.items():
+        for _ in range(_MAX_BATCHES):
+            deleted = _delete(
+                sqlite,
+                f"DELETE FROM {table} WHERE id IN"  # noqa: S608
+                f" (SELECT id FROM {table} WHERE {column} < ? ORDER BY {column} LIMIT {BATCH})",
+                (horizon,),
+            )
+            gone += deleted
+            if deleted < BATCH:
+                break
+    return gone
+
+
+def shrink(connection: Connection, *, max_size: int) -> int:
+    """Delete the oldest rows until the database fits ``max_size`` [byte]; returns the number of rows.
+
+    The write-ahead log is kept short by checkpoints, so the database gets what remains of the quota after it.
+    """
+    sqlite = connection.sqlite
+    gone = 0
+    if used(sqlite) > max_size - wal_limit(max_size):
+        for _ in range(_MAX_BATCHES):
+            if used(sqlite) <= _AIM * (max_size - wal_limit(max_size)):
+                break
+            deleted = _delete_oldest(sqlite)
+            gone += deleted
+            if not deleted:
+                break
+    free = sqlite.execute("PRAGMA freelist_count").fetchone()[0]
+    if free:
+        sqlite.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES})")  # execute() would free a single page
+    return gone
+
+
+def wal_limit(max_size: int) -> int:
+    """How long the write-ahead log may grow [byte]."""
+    return min(4_000_000, max(100_000, max_size // 16))
+
+
+def used(sqlite: sqlite3.Connection) -> int:
+    """Size of the pages that hold something [byte]."""
+    pages = sqlite.execute("PRAGMA page_count").fetchone()[0]
+    free = sqlite.execute("PRAGMA freelist_count").fetchone()[0]
+    return int((pages - free) * sqlite.execute("PRAGMA page_size").fetchone()[0])
+
+
+def sweep(connection: Connection) -> int:
+    """Delete interned rows that nothing points at any more; returns their number.
+
+    Writers learn of it through ``meta.generation`` and forget the ids they remember.
+    """
+    sqlite = connection.sqlite
+    gone = 0
+    sqlite.execute("BEGIN IMMEDIATE")
+    try:
+        for table, users in _OWNED.items():
+            query = f"DELETE FROM {table} WHERE id NOT IN ({' UNION '.join(users)})"  # noqa: S608
+            gone += sqlite.execute(query).rowcount
+        if gone:
+            sqlite.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
+        sqlite.execute("COMMIT")
+    except BaseException:
+        sqlite.execute("ROLLBACK")
+        raise
+    return gone
+
+
+def _delete_oldest(sqlite: sqlite3.Connection) -> int:
+    """One batch from the table whose oldest row is the oldest of all."""
+    oldest = {
+        table: found
+        for table, column in _TABLES.items()
+        if (found := sqlite.execute(f"SELECT min({column}) FROM {table}").fetchone()[0]) is not None  # noqa: S608
+    }
+    if not oldest:
+        return 0
+    table = min(oldest, key=oldest.__getitem__)
+    column = _TABLES[table]
+    query = f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY {column} LIMIT {BATCH})"  # noqa: S608
+    return _delete(sqlite, query, ())
+
+
+def _delete(sqlite: sqlite3.Connection, query: str, values: tuple[object, ...]) -> int:
+    return int(sqlite.execute(query, values).rowcount)

@@ -1,0 +1,395 @@
+"""Room store: the one thread of a process that writes, and the queue in front of it.
+
+The host's side is `Writer.submit`: it appends to a deque and at most lets go of a lock, so it never waits, even when it
+is called by a finaliser in the middle of anything. Everything else happens on the thread, which starts with the first
+item. What cannot be written yet is kept, up to the queue's bound; what is lost is counted under a reason.
+"""
+
+import _thread
+import itertools
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from otel_llm import boundary
+from otel_llm.store import batch, retention
+from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt, quarantine
+
+QUEUE: Final = 2048
+BATCH: Final = 512
+LINGER: Final = 0.05
+"""[s] How long the thread waits for company before it writes."""
+
+_RETRIES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+_TICK: Final = 30.0
+_TICK_ROWS: Final = 2000
+_SWEEP: Final = 6 * 3600.0
+_LONGEST_WAIT: Final = 3600.0
+
+SPAN: Final = 0
+LOGS: Final = 1
+METRICS: Final = 2
+MARKER: Final = 3
+
+
+class Tally:
+    """A counter that any thread may raise without a lock; one thread reads it."""
+
+    __slots__ = ("_count", "_reads", "add")
+
+    def __init__(self) -> None:
+        self._count = itertools.count()
+        self._reads = 0
+        self.add: Callable[[], int] = self._count.__next__
+
+    def value(self) -> int:
+        """How often `add` was called."""
+        self._reads += 1
+        return next(self._count) - self._reads + 1
+
+
+class Marker:
+    """A place in the queue; says once everything before it is on disk."""
+
+    __slots__ = ("_done", "durable")
+
+    def __init__(self) -> None:
+        self.durable = False
+        self._done = threading.Event()
+
+    def finish(self, *, durable: bool) -> None:
+        """Let the waiting one go; the first answer stands."""
+        if not self._done.is_set():
+            self.durable = durable
+            self._done.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether all before the marker is on disk within ``timeout`` [s]."""
+        return self._done.wait(timeout) and self.durable
+
+
+class Timer:
+    """A function that runs on the writer's thread every so often."""
+
+    __slots__ = ("cancelled", "due", "function", "interval")
+
+    def __init__(self, interval: float, function: Callable[[], object]) -> None:
+        self.interval = interval
+        self.function = function
+        self.due = 0.0
+        self.cancelled = False
+
+
+class Writer:
+    """The queue and the thread of one process.
+
+    Args:
+        path: The database.
+        max_size: Quota of database and write-ahead log [byte].
+        max_age: Older rows are deleted [s].
+        timers: Shared with the owner, who may add to them.
+    """
+
+    def __init__(self, path: Path, *, max_size: int, max_age: float, timers: list[Timer]) -> None:
+        self.pid = os.getpid()
+        self.queue: deque[tuple[int, Any]] = deque()
+        self.connection: Connection | None = None
+        self.last_error: str | None = None
+        self.stored = 0
+        self.lost: Counter[str] = Counter()
+        self.thread: int | None = None
+        self.seen = Tally()
+        self.refused = Tally()
+        self.ended = threading.Event()
+        self._path = path
+        self._max_size = max_size
+        self._max_age = max_age
+        self._timers = timers
+        self._rows = batch.Batches()
+        self._markers: deque[Marker] = deque()
+        self._pending: list[tuple[int, Any]] = []
+        self._failures = 0
+        self._retry_at = 0.0
+        self._reason = ""
+        self._warned: set[str] = set()
+        self._starting = threading.Lock()
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._idle = False
+        self._hurry = False
+        self._closing = False
+        self._tick_at = 0.0
+        self._sweep_at = 0.0
+        self._rows_since_tick = 0
+
+    # --- the host's side ----------------------------------------------------------------------------------------
+
+    def submit(self, kind: int, item: Any) -> bool:
+        """Queue ``item``; ``False`` when it was refused and counted. Never waits, never raises."""
+        self.seen.add()
+        queue = self.queue
+        if len(queue) >= QUEUE or self._closing:
+            self.refused.add()
+            return False
+        queue.append((kind, item))
+        if self.thread is None:
+            self.start()
+        elif self._idle or len(queue) >= BATCH:
+            self.wake()
+        return True
+
+    def start(self) -> None:
+        """Start the thread unless it runs; where none can be had, a later submit tries again.
+
+        `_thread` rather than `threading.Thread`: the latter takes locks that the interrupted caller may hold.
+        """
+        if self.thread is None and self._starting.acquire(blocking=False):
+            try:
+                if self.thread is None:
+                    self.thread = _thread.start_new_thread(self._run, (threading.gettrace(),))
+            except RuntimeError as error:
+                self.last_error = str(error)
+            finally:
+                self._starting.release()
+
+    def wake(self) -> None:
+        """End the thread's wait. A lock let go twice says so, and that is fine."""
+        try:
+            self._wake.release()
+        except RuntimeError:
+            pass
+
+    def flush(self, timeout: float) -> bool:
+        """Whether everything queued so far is on disk within ``timeout`` [s]."""
+        if self.thread is None and not self.queue:
+            return True
+        if self.thread == _thread.get_ident():
+            return False
+        marker = Marker()
+        self._markers.append(marker)
+        self.queue.append((MARKER, marker))
+        self._hurry = True
+        self.start()
+        self.wake()
+        return marker.wait(timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Write what is queued, close the file and end the thread; ``False`` if ``timeout`` [s] came first."""
+        if self.thread is None:
+            self._closing = True
+            return True
+        whole = self.flush(timeout)
+        self._closing = True
+        self.wake()
+        return self.ended.wait(timeout) and whole
+
+    def dropped(self) -> dict[str, int]:
+        """Items that are lost, by reason."""
+        counts = dict(self.lost)
+        if refused := self.refused.value():
+            counts["queue_full"] = counts.get("queue_full", 0) + refused
+        return counts
+
+    # --- the thread's side --------------------------------------------------------------------------------------
+
+    def _run(self, trace: Any) -> None:
+        if trace is not None:
+            sys.settrace(trace)  # debuggers and coverage follow `threading` threads only
+        now = time.monotonic()
+        for timer in self._timers:
+            timer.due = now + timer.interval
+        while not (self._closing and not self.queue and not self._pending):
+            try:
+                self._step()
+            except Exception as error:  # noqa: BLE001 - the thread must live on whatever happens
+                boundary.swallow("store.writer", error)
+                self._fail("internal", error)
+            if self._closing and self._failures:
+                break
+        self._end()
+
+    def _step(self) -> None:
+        """Wait for something to do and do it."""
+        self._idle = True
+        if self._pending or not self.queue:
+            wait = self._until_due()
+            if wait > 0 and not (self._closing or self._hurry):
+                self._wake.acquire(timeout=wait)
+        self._idle = False
+        self._run_timers()
+        if self._pending and time.monotonic() < self._retry_at and not self._closing:
+            self._answer_markers()
+            self._hurry = False
+            return
+        if self.queue and not (self._hurry or self._closing) and len(self.queue) < BATCH:
+            self._wake.acquire(timeout=LINGER)
+        self._hurry = False
+        while self.queue or self._pending:
+            if not self._pending:
+                self._pending = self._take()
+            if not self._write():
+                break
+            self._pending = []
+        self._keep_house()
+
+    def _until_due(self) -> float:
+        """Time until something happens by itself [s]."""
+        now = time.monotonic()
+        dues = [timer.due for timer in self._timers if not timer.cancelled]
+        if self._pending:
+            dues.append(self._retry_at)
+        if self._rows_since_tick:
+            dues.append(self._tick_at)
+        return min(_LONGEST_WAIT, *(due - now for due in dues)) if dues else _LONGEST_WAIT
+
+    def _take(self) -> list[tuple[int, Any]]:
+        queue = self.queue
+        return [queue.popleft() for _ in range(min(BATCH, len(queue)))]
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        for timer in list(self._timers):
+            if timer.due == 0.0:
+                timer.due = now + timer.interval
+            elif now >= timer.due and not timer.cancelled:
+                timer.due = max(timer.due + timer.interval, now)
+                with boundary.guard("store.timer"):
+                    timer.function()
+
+    def _write(self) -> bool:
+        """Bring the pending items to disk; ``False`` when that must be tried again later."""
+        try:
+            for _ in range(3):
+                connection = self._connect()
+                done = self._rows.write(connection.sqlite, self._pending)
+                connection.checkpoint(limit=retention.wal_limit(self._max_size))
+                if connection.is_current():
+                    break
+                self._drop_connection()  # the file was replaced meanwhile: what was written went nowhere
+        except NewerSchemaError as error:
+            self._fail("newer_schema", error)
+            return False
+        except BusyError as error:
+            self._fail("busy", error)
+            return False
+        except sqlite3.Error as error:
+            if is_corrupt(error) and self._set_aside():
+                return self._failures < len(_RETRIES) and self._retry()
+            self._fail(_reason(error), error)
+            return False
+        except OSError as error:
+            self._fail("disk_full" if error.errno == 28 else "unwritable", error)
+            return False
+        self._failures = 0
+        self._reason = ""
+        self.stored += done.stored
+        self.lost.update(done.lost)
+        self._rows_since_tick += done.stored
+        for kind, item in self._pending:
+            if kind == MARKER:
+                item.finish(durable=True)
+        while self._markers and self._markers[0].durable:
+            self._markers.popleft()
+        return True
+
+    def _retry(self) -> bool:
+        self._failures += 1
+        return self._write()
+
+    def _connect(self) -> Connection:
+        """The open connection to the files that stand at the path now."""
+        if self.connection is not None and not self.connection.is_current():
+            self._drop_connection()
+        if self.connection is None:
+            self._rows.forget()
+            self.connection = Connection(self._path)
+        return self.connection
+
+    def _drop_connection(self) -> None:
+        connection, self.connection = self.connection, None
+        self._rows.forget()
+        if connection is not None:
+            connection.close()
+
+    def _set_aside(self) -> bool:
+        """Quarantine a damaged file; whether there was one to quarantine."""
+        connection, self.connection = self.connection, None
+        self._rows.forget()
+        try:
+            if connection is not None:
+                connection.sqlite.close()
+                if not connection.is_current():
+                    return True  # another process was faster
+            aside = quarantine(self._path)
+        except (OSError, sqlite3.Error) as error:
+            self._fail("corrupt", error)
+            return False
+        self._warn("corrupt", f"was damaged; it is now {aside.name} and a new one was started")
+        return True
+
+    def _fail(self, reason: str, error: Exception) -> None:
+        """Keep the pending items for later, say so once, and let nobody wait."""
+        self.last_error = f"{reason}: {error}"
+        self._reason = reason
+        self._retry_at = time.monotonic() + _RETRIES[min(self._failures, len(_RETRIES) - 1)]
+        self._failures += 1
+        if reason not in {"busy", "internal"}:
+            self._drop_connection()
+            self._warn(reason, f"cannot be written ({error}); the application is not affected, its calls are not kept")
+        self._answer_markers()
+
+    def _answer_markers(self) -> None:
+        """While nothing can be written nobody waits for it; a busy file is given a few tries."""
+        if self._reason == "busy" and self._failures < len(_RETRIES):
+            return
+        while self._markers:
+            self._markers.popleft().finish(durable=False)
+        self._pending = [entry for entry in self._pending if entry[0] != MARKER]
+
+    def _warn(self, reason: str, text: str) -> None:
+        if reason not in self._warned:
+            self._warned.add(reason)
+            boundary.logger.warning("the store %s %s", self._path, text)
+
+    def _keep_house(self) -> None:
+        """Age, size and orphans, once in a while and only after writing."""
+        now = time.monotonic()
+        if self.connection is None or not self._rows_since_tick:
+            return
+        if now < self._tick_at and self._rows_since_tick < _TICK_ROWS:
+            return
+        self._rows_since_tick = 0
+        self._tick_at = now + _TICK
+        try:
+            gone = retention.expire(self.connection, max_age=self._max_age)
+            gone += retention.shrink(self.connection, max_size=self._max_size)
+            if gone and now >= self._sweep_at:
+                self._sweep_at = now + _SWEEP
+                retention.sweep(self.connection)
+                self._rows.forget()
+            self.connection.checkpoint(limit=retention.wal_limit(self._max_size))
+        except (sqlite3.Error, OSError) as error:
+            self.last_error = f"retention: {error}"
+
+    def _end(self) -> None:
+        left = sum(kind != MARKER for kind, _ in (*self._pending, *self.queue))
+        if left:
+            self.lost[self._reason or "exit"] += left
+        self._pending = []
+        self.queue.clear()
+        self._drop_connection()
+        self._answer_markers()
+        self.ended.set()
+
+
+def _reason(error: sqlite3.Error) -> str:
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return "busy"
+    return "disk_full" if code == sqlite3.SQLITE_FULL else "unwritable"
