@@ -4,9 +4,13 @@
 """
 
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-__version__ = "0.1.0"
+from otel_llm.semconv import SCOPE_VERSION as __version__
+
+if TYPE_CHECKING:
+    from otel_llm.distro import flush, instrument, uninstrument
+
 
 _HOME: Final = {
     "instrument": "otel_llm.distro",
@@ -14,7 +18,7 @@ _HOME: Final = {
     "flush": "otel_llm.distro",
 }
 
-__all__ = ["__version__", "flush", "instrument", "uninstrument"]  # noqa: F822 - loaded by __getattr__
+__all__ = ["__version__", "flush", "instrument", "uninstrument"]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,7 +32,7 @@ class Call:
         usage_source: ``provider`` when the server reported the tokens, ``estimated`` when chunks were counted.
         time_to_first_chunk: From request sent to the first message of a stream, empty or not [s].
         time_to_first_token: From request sent to the first message that carries output [s].
-        time_per_output_token: ``(duration - time_to_first_token) / (output_tokens - 1)``; only from reported tokens [s].
+        time_per_output_token: ``(duration - time_to_first_token) / (output_tokens - 1)``; of reported tokens only [s].
         stream_chunks: Messages that a stream held.
         stream_max_gap: Longest wait between two pieces of a stream [s].
         outcome: ``completed``, ``abandoned``, ``cancelled`` or ``error``.

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: ``500ms``, ``10s``, ``5m``, ``4h``, ``14d``; ``64KB``, ``256MB``, ``1GB``."""
+"""Durations and sizes as people write them: ``500ms``, ``10s``, ``5m``, ``4h``, ``14d``; ``64KB``, ``256MB``."""
 
 import re
 from typing import Final, Self
@@ -15,6 +15,7 @@ class Duration(float):
     text: str
 
     def __new__(cls, seconds: float, text: str | None = None) -> Self:
+        """``seconds`` [s], written as ``text``."""
         self = super().__new__(cls, seconds)
         self.text = text or f"{seconds:g}s"
         return self
@@ -42,6 +43,7 @@ class Size(int):
     text: str
 
     def __new__(cls, size: int, text: str | None = None) -> Self:
+        """``size`` bytes, written as ``text``."""
         self = super().__new__(cls, size)
         self.text = text or f"{size}B"
         return self

@@ -11,6 +11,9 @@ from typing import Final
 SCOPE_NAME: Final = "otel_llm"
 """Instrumentation scope of every span, metric and log of ours."""
 
+SCOPE_VERSION: Final = "0.1.0"
+"""The distribution's version; ``pyproject.toml`` says the same, and a test that it does."""
+
 # --- attributes of an inference span -------------------------------------------------------------------------------
 
 OPERATION_NAME: Final = "gen_ai.operation.name"

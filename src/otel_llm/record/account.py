@@ -85,8 +85,10 @@ def _judge(head: Head | None, reading: Reading | None, end: End) -> tuple[str, s
         return end.outcome, end.error_type or UNNAMED_ERROR
     if head is not None and head.status >= _FIRST_ERROR_STATUS:
         return semconv.OUTCOME_ERROR, str(head.status)
-    if reading is None:
-        return end.outcome, None
+    return (end.outcome, None) if reading is None else _judge_reading(reading, end)
+
+
+def _judge_reading(reading: Reading, end: End) -> tuple[str, str | None]:
     facts = reading.facts
     if facts.failed:
         return semconv.OUTCOME_ERROR, facts.error_code or UNNAMED_ERROR

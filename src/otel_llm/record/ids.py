@@ -23,5 +23,3 @@ class IdGenerator(id_generator.IdGenerator):
     def is_trace_id_random(self) -> bool:
         """Whether every bit is random (W3C trace context, level 2): yes."""
         return True
-
-

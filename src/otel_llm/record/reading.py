@@ -38,12 +38,27 @@ class Reading:
 
     __slots__ = (
         *("_buffer", "_carry", "_clock", "_content_type", "_counted", "_format", "_framing", "_head", "_held"),
-        *("_inflater", "_last_at", "_looking", "_pieces", "_silent", "_trailing", "_whole", "facts", "first_chunk_at", "first_token_at"),
+        *(
+            "_inflater",
+            "_last_at",
+            "_looking",
+            "_pieces",
+            "_silent",
+            "_trailing",
+            "_whole",
+            "facts",
+            "first_chunk_at",
+            "first_token_at",
+        ),
         *("max_gap", "truncated"),
     )
 
     def __init__(
-        self, format: Format, clock: Callable[[], float], content_type: str, inflater: Inflater | None  # noqa: A002
+        self,
+        format: Format,  # noqa: A002 - the word for it
+        clock: Callable[[], float],
+        content_type: str,
+        inflater: Inflater | None,
     ) -> None:
         self.facts = Facts()
         self.first_chunk_at: float | None = None

@@ -18,7 +18,6 @@ from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 
-import otel_llm
 from otel_llm import boundary, semconv
 from otel_llm.call import Call
 from otel_llm.record import framing, providers
@@ -72,8 +71,8 @@ class Recorder:
     ) -> None:
         self.config = config
         self.clock = clock
-        self.tracer = trace.get_tracer(semconv.SCOPE_NAME, otel_llm.__version__, tracer_provider)
-        self.metrics = ClientMetrics(metrics.get_meter(semconv.SCOPE_NAME, otel_llm.__version__, meter_provider))
+        self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
+        self.metrics = ClientMetrics(metrics.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, meter_provider))
 
     def begin(self, request: Request, scheme: str) -> "Recording | None":
         """A recording of ``request``, or ``None`` when it is no inference or must not be seen."""
@@ -281,6 +280,8 @@ def _enrich(span: Span, call: Call) -> None:
 
     Its errors are its own to tell: an attempt that failed may be sent again and the call succeed.
     """
+    if not span.is_recording():
+        return  # its owner ended it first
     said = getattr(span, "attributes", None) or {}
     failed = call.outcome == semconv.OUTCOME_ERROR
     mine = replace(call, error_type=None, error_code=None, outcome=None if failed else call.outcome)

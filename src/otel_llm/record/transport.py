@@ -17,7 +17,7 @@ from typing import Any, Final
 import wrapt
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from otel_llm import boundary
 from otel_llm.record.settings import Config
@@ -26,6 +26,11 @@ LIBRARIES: Final = ("httpx", "httpx2")
 
 _patched: dict[str, Any] = {}
 """The active recorder's maker and the patched modules; empty while not instrumented."""
+
+
+def configure(config: Config) -> None:
+    """Set what `WireInstrumentor` uses where it is given nothing, as when another distribution loads it."""
+    _patched["config"] = config
 
 
 class WireInstrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -41,7 +46,7 @@ class WireInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         Args:
             **settings: ``config`` (`Config`), ``tracer_provider``, ``meter_provider``; all optional.
         """
-        config = settings.get("config") or Config()
+        config = settings.get("config") or _patched.get("config") or Config()
         if not config.enabled:
             return
         tap = _Tap(config, settings.get("tracer_provider"), settings.get("meter_provider"))
@@ -81,8 +86,7 @@ class _Tap:
         """A recording of an httpx request, or ``None``; one tuple scan for what is no inference."""
         if request.method != "POST":
             return None
-        if self._recorder is None:
-            self._make()
+        recorder = self._recorder or self._make()
         url = request.url
         path = url.path
         if not path.endswith(self._paths):
@@ -93,14 +97,15 @@ class _Tap:
         with suppress(Exception):  # a body that is streamed raises RequestNotRead
             body = request.content
         seen = Request(host=url.host, port=url.port, path=path, headers=request.headers, body=body)
-        return self._recorder.begin(seen, url.scheme)
+        return recorder.begin(seen, url.scheme)
 
-    def _make(self) -> None:
+    def _make(self) -> Any:
         from otel_llm.record import providers  # noqa: PLC0415 - only a process that sends requests pays
         from otel_llm.record.recording import Recorder  # noqa: PLC0415
 
         self._recorder = Recorder(*self._arguments)
         self._paths = providers.PATHS
+        return self._recorder
 
 
 def _begin(request: Any) -> Any:
@@ -115,7 +120,7 @@ def _begin(request: Any) -> Any:
 
 
 def _send(wrapped: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    request = args[0] if args else kwargs.get("request")
+    request: Any = args[0] if args else kwargs["request"]
     recording = _begin(request)
     if recording is None:
         return wrapped(*args, **kwargs)
@@ -136,7 +141,7 @@ def _send(wrapped: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwar
 async def _send_async(
     wrapped: Callable[..., Awaitable[Any]], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    request = args[0] if args else kwargs.get("request")
+    request: Any = args[0] if args else kwargs["request"]
     recording = _begin(request)
     if recording is None:
         return await wrapped(*args, **kwargs)

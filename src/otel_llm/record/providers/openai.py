@@ -47,6 +47,7 @@ class _Body(msgspec.Struct):
     reasoning: Any = None
     encoding_format: Any = None
     dimensions: Any = None
+    messages: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -57,15 +58,20 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
     path = request.path
     operation = next(name for suffix, name in _OPERATIONS if path.endswith(suffix))
     provider = host_names.by_host(request.host, request.port, hosts)
-    if path.endswith("/v1/chat") and provider != "writer":
-        return None
     body = _read_body(request.body)
+    if path.endswith("/v1/chat") and provider != "writer" and not _is_chat(body):
+        return None
     model = text(body.model) or _deployment(path)
     if provider is None:
         if model is None and not path.endswith(_CERTAIN):
             return None
         provider = "azure.ai.openai" if "/openai/deployments/" in path else "openai"
     return Opening(operation=operation, provider=provider, model=model, request=_request(body))
+
+
+def _is_chat(body: _Body) -> bool:
+    """Whether a body on Writer's bare path is of this format; Cohere's, on the same path, has a ``message``."""
+    return body.model is not None and bytes(body.messages)[:1] == b"["
 
 
 def _read_body(raw: bytes | None) -> _Body:
@@ -113,6 +119,17 @@ def read(message: Mapping[str, Any], facts: Facts) -> bool:
         facts.response_model = text(message.get("model"))
     if facts.provider is None:
         facts.provider = host_names.by_body(message)
+    _read_counts(message, facts)
+    if message.get("error"):
+        read_error(message, facts)
+    carries = bool(text(message.get("value")))
+    for position, choice in enumerate(items(message.get("choices"))):
+        carries |= _read_choice(mapping(choice), position, facts)
+    return carries
+
+
+def _read_counts(message: Mapping[str, Any], facts: Facts) -> None:
+    """Tokens and the server's own clock, wherever they stand."""
     usage = message.get("usage") or mapping(message.get("x_groq")).get("usage")
     if isinstance(usage, dict):
         read_usage(usage, facts)
@@ -120,12 +137,6 @@ def read(message: Mapping[str, Any], facts: Facts) -> bool:
         _read_timings(mapping(message["timings"]), facts)
     if "time_info" in message:
         _read_server_times(mapping(message["time_info"]), facts)
-    if message.get("error"):
-        read_error(message, facts)
-    carries = bool(text(message.get("value")))
-    for position, choice in enumerate(items(message.get("choices"))):
-        carries |= _read_choice(mapping(choice), position, facts)
-    return carries
 
 
 def _read_choice(choice: Mapping[str, Any], position: int, facts: Facts) -> bool:
@@ -155,7 +166,7 @@ def read_usage(usage: Mapping[str, Any], facts: Facts) -> None:
     asked = usage.get("prompt_tokens", usage.get("input_tokens"))
     facts.input_tokens = first(count(asked), facts.input_tokens)
     facts.output_tokens = first(count(spoken), facts.output_tokens)
-    details = _details(usage, "prompt_tokens_details", "input_tokens_details", "prompt_token_details")
+    details = _details(usage, "prompt_tokens_details", "input_tokens_details")
     facts.cache_read_input_tokens = first(
         count(details.get("cached_tokens")),
         count(usage.get("prompt_cache_hit_tokens")),
@@ -166,10 +177,11 @@ def read_usage(usage: Mapping[str, Any], facts: Facts) -> None:
     facts.cache_creation_input_tokens = first(
         count(details.get("cache_write_tokens")),
         count(details.get("cache_creation_tokens")),
-        count(usage.get("cache_creation_input_tokens")),
+        # Gateways fill this one in for models that have no such cache: their zero says nothing.
+        count(usage.get("cache_creation_input_tokens")) or None,
         facts.cache_creation_input_tokens,
     )
-    details = _details(usage, "completion_tokens_details", "output_tokens_details", "completion_token_details")
+    details = _details(usage, "completion_tokens_details", "output_tokens_details")
     facts.reasoning_output_tokens = first(
         count(details.get("reasoning_tokens")), count(usage.get("reasoning_tokens")), facts.reasoning_output_tokens
     )

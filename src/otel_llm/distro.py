@@ -1,0 +1,257 @@
+"""The one place that wires the parts together: distro, configurator, hooks, ``otel_llm.instrument()``.
+
+Whoever configured the SDK (this distribution, another one, ``OTEL_CONFIG_FILE``, the application itself), the parts are
+added to the providers in one way: `attach`. Nothing here opens a file or starts a thread; the store does at its first
+span. A fault of ours is told once and the application runs on.
+"""
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import wrapt
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
+from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+from opentelemetry.sdk.trace import TracerProvider, id_generator
+
+from otel_llm import boundary, config
+from otel_llm.record import transport
+from otel_llm.record.ids import IdGenerator
+from otel_llm.record.sampling import RecordInferences
+from otel_llm.store import database, exporters
+
+SIGNALS: Final = ("traces", "metrics", "logs")
+STORE: Final = "sqlite"
+"""The store's name among the exporters."""
+
+_LAZY: Final = frozenset({"httpx", "httpx2", "openai", "anthropic", "requests", "urllib3", "botocore"})
+"""Instrumentors, named as the library they patch, that wait for its import instead of causing it."""
+
+_METRIC_INTERVAL: Final = 10.0
+"""Time between two collections of metrics into the store [s]."""
+
+_EXIT_BUDGET: Final = 1.0
+"""Most time that the store may take of the process's exit [s]."""
+
+_lock = threading.RLock()
+_attached: dict[str, Any] = {}
+"""By signal, the provider that the store is attached to; ``database`` and ``settings`` once they are known."""
+
+
+class Distro(BaseDistro):  # type: ignore[misc]
+    """Entry point ``opentelemetry_distro``."""
+
+    def _configure(self, **_settings: Any) -> None:
+        """Leave the environment as it is: children would inherit names that their own SDK may not know."""
+
+    def load_instrumentor(self, entry_point: Any, **settings: Any) -> None:
+        """Instrument a library when it is imported, not before: a process that never imports it pays nothing."""
+        if entry_point.name in _LAZY and entry_point.name not in sys.modules:
+
+            def patch(_module: Any) -> None:
+                with boundary.guard("distro.load_instrumentor"):
+                    BaseDistro.load_instrumentor(self, entry_point, **settings)
+
+            wrapt.register_post_import_hook(patch, entry_point.name)
+        else:
+            super().load_instrumentor(entry_point, **settings)
+
+
+class Configurator(_OTelSDKConfigurator):
+    """Entry point ``opentelemetry_configurator``: the SDK as the environment says it, and the parts attached."""
+
+    def _configure(self, **settings: Any) -> None:
+        if os.environ.get("OTEL_CONFIG_FILE"):
+            super()._configure()  # type: ignore[no-untyped-call]
+        else:
+            with _environment(_defaults(os.environ)):
+                super()._configure(**settings)  # type: ignore[no-untyped-call]
+        ensure_attached()
+
+
+def ensure_attached() -> None:
+    """Attach the parts to the providers that are set; entry point ``opentelemetry_pre_instrument``. Never raises."""
+    with boundary.guard("distro.attach"):
+        attach()
+
+
+def attach(arguments: Mapping[str, object] | None = None) -> None:
+    """Add store, sampler and ids to the SDK's providers, each once; set up the tap and logging.
+
+    Args:
+        arguments: Settings by dotted key; they win over YAML and environment.
+    """
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return
+    with _lock:
+        settings = _settings(arguments)
+        transport.configure(settings.record)
+        tracer_provider = trace.get_tracer_provider()
+        if isinstance(tracer_provider, TracerProvider):
+            _harden(tracer_provider)
+        if settings.store.enabled:
+            _attach_store(settings.store)
+
+
+def _settings(arguments: Mapping[str, object] | None) -> config.Settings:
+    """The settings of this process; faults are told the first time."""
+    if "settings" not in _attached or arguments:
+        loaded = config.load(arguments=arguments)
+        _attached["settings"] = loaded.settings
+        _set_up_logging(loaded.settings.log)
+        for fault in loaded.faults:
+            boundary.logger.warning("%s; using what stood before", fault)
+    settings: config.Settings = _attached["settings"]
+    return settings
+
+
+def _set_up_logging(log: config.LogConfig) -> None:
+    boundary.logger.setLevel(log.level)
+    if log.file is not None and "log" not in _attached:
+        with boundary.guard("distro.log"):
+            handler = logging.FileHandler(log.file, encoding="utf-8", delay=True)
+            handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+            boundary.logger.addHandler(handler)
+            _attached["log"] = handler
+
+
+def _harden(provider: TracerProvider) -> None:
+    """Keep ids unique under ``random.seed()``, and inferences visible to processors when they are not sampled."""
+    if type(provider.id_generator) is id_generator.RandomIdGenerator:
+        provider.id_generator = IdGenerator()  # type: ignore[assignment]
+    if not isinstance(provider.sampler, RecordInferences):
+        provider.sampler = RecordInferences(provider.sampler)
+
+
+def _attach_store(settings: database.Config) -> None:
+    """Have spans, metrics and logs kept, each signal unless the environment names other exporters for it."""
+    store = database.shared(settings.path, settings)
+    providers = {
+        "traces": trace.get_tracer_provider(),
+        "metrics": metrics.get_meter_provider(),
+        "logs": get_logger_provider(),
+    }
+    for signal, provider in providers.items():
+        if _attached.get(signal) is provider or STORE not in exporter_names(signal, os.environ):
+            continue
+        if signal == "traces" and hasattr(provider, "add_span_processor"):
+            provider.add_span_processor(exporters.StoreSpanProcessor(store))
+        elif signal == "metrics" and hasattr(provider, "add_metric_reader"):
+            provider.add_metric_reader(exporters.StoreMetricReader(store, _METRIC_INTERVAL))
+        elif signal == "logs" and hasattr(provider, "add_log_record_processor"):
+            provider.add_log_record_processor(exporters.StoreLogProcessor(store))
+        else:
+            continue
+        _attached[signal] = provider
+    if "database" not in _attached:
+        # Registered after the SDK's own handlers and so called before them: what is still open ends up in the store.
+        atexit.register(_leave)
+    _attached["database"] = store
+
+
+def exporter_names(signal: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The exporters of a signal: what the user named, else the store, and OTLP beside it where an endpoint is set.
+
+    Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
+        environ: Environment variables.
+    """
+    named = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip()
+    if named:
+        return tuple(name.strip() for name in named.split(",") if name.strip())
+    general, own = "OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
+    # Without an endpoint OTLP would retry against a port where nobody listens, and hold the exit for seconds.
+    return (STORE, "otlp") if environ.get(general) or environ.get(own) else (STORE,)
+
+
+def _defaults(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the SDK is to read while it sets itself up; the store is attached by us and left out."""
+    named = {}
+    for signal in SIGNALS:
+        others = [name for name in exporter_names(signal, environ) if name != STORE]
+        named[f"OTEL_{signal.upper()}_EXPORTER"] = ",".join(others) or "none"
+    named["OTEL_EXPORTER_OTLP_PROTOCOL"] = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
+    return named
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Have ``values`` in the environment for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def instrument(settings: Mapping[str, object] | None = None) -> None:
+    """Do in one line what ``opentelemetry-instrument`` does: for notebooks, tests and plain scripts.
+
+    Providers that the application has set are used as they are; without any, the SDK is set up as the environment
+    says. Calling it again changes nothing. It never raises for a fault of its own.
+
+    Args:
+        settings: By dotted key, e.g. ``{"store.path": "calls.db"}``; they win over YAML and environment.
+    """
+    with boundary.guard("distro.instrument"), _lock:
+        if settings:
+            _settings(settings)
+        if not isinstance(trace.get_tracer_provider(), TracerProvider):
+            Configurator().configure()  # type: ignore[no-untyped-call]
+        attach(settings)
+        wire = transport.WireInstrumentor()
+        if not wire.is_instrumented_by_opentelemetry:
+            wire.instrument(skip_dep_check=True)
+
+
+def uninstrument() -> None:
+    """Stop recording calls. Providers, and what they export to, stay as they are."""
+    with boundary.guard("distro.uninstrument"):
+        transport.WireInstrumentor().uninstrument()
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Have everything recorded so far exported and on disk.
+
+    Args:
+        timeout: Most time to wait [s].
+
+    Returns:
+        Whether it was done in time.
+    """
+    done = threading.Event()
+
+    def work() -> None:
+        with boundary.guard("distro.flush"):
+            for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider()):
+                force = getattr(provider, "force_flush", None)
+                if force is not None:
+                    force(int(timeout * 1000))
+            done.set()
+
+    with boundary.guard("distro.flush"):
+        transport.reaper.drain()
+        # On a thread: the SDK's own flush does not keep to its time-out.
+        threading.Thread(target=work, name="otel-llm-flush", daemon=True).start()
+        stored = _attached["database"].flush(timeout) if "database" in _attached else True
+        return done.wait(timeout) and stored
+    return False
+
+
+def _leave() -> None:
+    """At exit: end what nobody holds, collect metrics once more, and have all of it on disk."""
+    with boundary.guard("distro.leave"):
+        transport.reaper.drain()
+        _attached["database"].close(_EXIT_BUDGET)

@@ -1,0 +1,74 @@
+"""The tap, recording into memory."""
+
+import threading
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+from otel_llm import boundary
+from otel_llm.record.settings import Config
+from otel_llm.record.transport import WireInstrumentor
+
+
+class Recorded(SpanProcessor):
+    """Every span that ended, and the metrics."""
+
+    def __init__(self):
+        self.spans = []
+        self.started = []
+        self.reader = InMemoryMetricReader()
+        self._changed = threading.Condition()
+
+    def on_start(self, span, parent_context=None):  # noqa: ARG002 - the SDK's signature
+        self.started.append(span)
+
+    def on_end(self, span):
+        with self._changed:
+            self.spans.append(span)
+            self._changed.notify_all()
+
+    def wait(self, number, timeout=5.0):
+        """The first ``number`` spans, as soon as they have ended."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.spans) >= number, timeout), f"{len(self.spans)} spans ended"
+        return self.spans
+
+    def take(self):
+        spans, self.spans = self.spans, []
+        return spans
+
+    def points(self):
+        """Every metric's points by name."""
+        data = self.reader.get_metrics_data()
+        return {
+            metric.name: list(metric.data.data_points)
+            for resource in (data.resource_metrics if data else ())
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+
+@pytest.fixture
+def config():
+    return Config()
+
+
+@pytest.fixture
+def recorded(config):
+    """The tap is on; what it recorded."""
+    boundary.reset()
+    memory = Recorded()
+    provider = TracerProvider()
+    provider.add_span_processor(memory)
+    instrumentor = WireInstrumentor()
+    instrumentor.instrument(
+        config=config,
+        tracer_provider=provider,
+        meter_provider=MeterProvider([memory.reader]),
+        skip_dep_check=True,
+    )
+    yield memory
+    instrumentor.uninstrument()
+    assert boundary.errors() == {}
