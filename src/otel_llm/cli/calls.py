@@ -11,10 +11,11 @@ import click
 from rich.text import Text
 
 from otel_llm import semconv
+from otel_llm.call import Call
 from otel_llm.cli import detail, options, output
 from otel_llm.cli.cells import Attempt, Wanted
 from otel_llm.cli.table import Column, print_table
-from otel_llm.store.query import AmbiguousError, Filter, NotFoundError, Reader
+from otel_llm.store.query import Filter, NotFoundError, Reader, StoredSpan, StoreError
 
 _COLUMNS: Final = (
     Column(title="TIME"),
@@ -98,17 +99,28 @@ def show(*, identifier: str, db: Path | None, as_json: bool) -> None:
     ID is a span id, or a trace id that holds one call; the beginning is enough where only one call has it.
     """
     with options.reader(db) as store:
-        try:
-            span = store.show(identifier)
-        except NotFoundError as error:
-            raise options.NoData(str(error)) from error
-        except AmbiguousError as error:
-            raise click.UsageError(str(error)) from error
+        span = _named(store, identifier)
         if as_json:
             output.print_json(span.as_json(detail=True))
         else:
             attempt = Attempt.of(span)
             detail.print_call(output.console(), attempt, detail.attempts_of(store, attempt))
+
+
+def _named(store: Reader, identifier: str) -> StoredSpan:
+    """The one inference span that ``identifier`` names."""
+    try:
+        span = store.show(identifier)
+    except NotFoundError as error:
+        raise options.NoData(str(error)) from error
+    except StoreError as error:
+        if error.where == identifier:
+            raise click.UsageError(str(error)) from error
+        raise
+    if Call.from_attributes(span.attributes) is None:
+        message = f"{identifier}: expected an inference call, found the span {output.clean(span.name)!r}"
+        raise options.NoData(message)
+    return span
 
 
 def find(store: Reader, selection: Filter, wanted: Wanted) -> list[Attempt]:

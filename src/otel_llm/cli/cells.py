@@ -53,9 +53,9 @@ class Attempt:
 
     @property
     def status(self) -> Text:
-        """``ok``, the error's type, or how else it ended."""
+        """``ok``, the error's status code or class, or how else it ended."""
         if self.failed:
-            return Text(output.clean(self.call.error_type or "error"), style="red")
+            return Text(output.clean(self.call.error_type or "error").rpartition(".")[2], style="red")
         if self.call.outcome in _STYLES:
             return Text(self.call.outcome, style=_STYLES[self.call.outcome])
         return Text("ok", style="green")

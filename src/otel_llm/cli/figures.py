@@ -88,8 +88,8 @@ def row(group: Group) -> list[str]:
 def notes(named: Sequence[tuple[str, Group]]) -> list[str]:
     """What a reader must know of the figures: where p99 is missing because there are too few samples."""
     few = [
-        f"{name} {count}"
+        f"{name} has {count}"
         for name, group in named
         if (count := (group.get("time_to_first_token") or {}).get("count", 0)) and count < _P99_NEEDS
     ]
-    return [f"p99 needs {_P99_NEEDS} samples; first tokens so far: {', '.join(few)}"] if few else []
+    return [f"p99 needs {_P99_NEEDS} samples: {', '.join(few)}"] if few else []

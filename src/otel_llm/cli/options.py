@@ -7,6 +7,7 @@ code.
 
 import functools
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import click
 
 from otel_llm import config
 from otel_llm.quantity import Duration
+from otel_llm.store.database import default_path
 from otel_llm.store.query import Filter, Reader, StoreError
 
 ERROR: Final = 1
@@ -66,7 +68,7 @@ class Command(click.Command):
         return result
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in late versions only
     """A point in time [ns since 1970]: ``15m`` (ago), ``now``, or ISO 8601, local unless it names its zone."""
 
     name = "when"
@@ -87,7 +89,7 @@ class Moment(click.ParamType):
         return max(0, min(moment, _LAST_MOMENT))
 
 
-class Span(click.ParamType):
+class Span(click.ParamType):  # type: ignore[type-arg]  # as above
     """A length of time [s] such as ``500ms`` or ``2s``."""
 
     name = "duration"
@@ -155,7 +157,8 @@ def store_path(db: Path | None) -> Path:
     loaded = config.load()
     for fault in loaded.faults:
         click.echo(fault, err=True)
-    return Path(loaded.settings.store.path)
+    configured = loaded.settings.store.path
+    return Path(configured).expanduser() if configured else default_path()
 
 
 @contextmanager
@@ -174,6 +177,9 @@ def reader(db: Path | None) -> Iterator[Reader]:
             yield opened
     except StoreError as error:
         raise Failure(str(error)) from error
+    except sqlite3.Error as error:
+        message = f"{path}: expected a readable store, found: {error}"
+        raise Failure(message) from error
 
 
 def nothing_yet(what: str) -> str:

@@ -5,6 +5,7 @@ Durations come in seconds and are printed in the unit that people say them in. `
 
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -28,13 +29,16 @@ _UNWRAPPED: Final = 100_000
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that wraps on a terminal only; colour is rich's: ``NO_COLOR``, ``FORCE_COLOR``, ``TERM=dumb``."""
+    """A console that wraps on a terminal only, and obeys ``NO_COLOR``, ``FORCE_COLOR`` and ``TERM=dumb``."""
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, TextIOWrapper):
         # A locale without the dash prints a question mark; it must not end the command.
         stream.reconfigure(errors="replace")
     width = None if stream.isatty() else _UNWRAPPED
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    plain = bool(os.environ.get("NO_COLOR"))  # rich would leave bold and dim
+    return Console(
+        file=stream, width=width, highlight=False, markup=False, emoji=False, color_system=None if plain else "auto"
+    )
 
 
 def unwrapped(console: Console) -> bool:
@@ -78,6 +82,14 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:  # noqa: PLR2004 - an hour
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def step(seconds: int) -> str:
+    """``5s``, ``2m``, ``1h``, ``7d``: a whole length of time in the largest unit that divides it."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def tick(seconds: float, step: float, total: float) -> str:

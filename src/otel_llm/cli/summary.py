@@ -1,28 +1,33 @@
 """``otel-llm summary``: percentiles, tokens, errors over a time range. Cli storey; `Reader.summary` has the figures."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 from rich.text import Text
 
 from otel_llm.cli import figures, options, output
+from otel_llm.cli.figures import Group
 from otel_llm.cli.table import Column, print_table
 from otel_llm.store.query import Filter, Reader
 
 _DIMENSIONS: Final = ("model", "provider", "service", "operation", "hour")
 _HOUR: Final = 3_600_000_000_000
 """[ns]"""
-_SLICES: Final = 30
-_LEAST_SLICES: Final = 3
-"""Fewer bars with data than this are no course over time."""
+_SECOND: Final = 1_000_000_000
+"""[ns]"""
+_STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800, 2592000)
+"""[s] What a bar of a course may stand for."""
+_MOST_SLICES: Final = 40
+_FEWEST_SLICES: Final = 4
+_SAMPLES_PER_SLICE: Final = 4
+"""Fewer have no percentile worth a bar."""
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _ALL: Final = "all"
-
-_Group = Mapping[str, Any]
 
 
 @click.command(cls=options.Command)
@@ -36,7 +41,7 @@ def command(*, selection: Filter, by: tuple[str, ...], form: str, db: Path | Non
 
     Without --since: the hour up to the newest call. Without --by a table has a row per model, JSON one group. A call
     that was resent counts once, and failed only if its last attempt failed. TTFT is the time to the first token, TPOT
-    the time per output token after it, E2E the whole of a call.
+    the time per output token after it, E2E the whole of a completed call, OUT tok/s what all calls together put out.
     """
     as_json = as_json or form == "json"
     with options.reader(db) as store:
@@ -51,16 +56,19 @@ def command(*, selection: Filter, by: tuple[str, ...], form: str, db: Path | Non
 
 
 def _ranged(store: Reader, selection: Filter) -> Filter:
-    """``selection`` with a beginning: an hour before the newest call that it holds, unless it says one."""
+    """``selection``, cut to the hour before the newest call that it holds, unless it says when it begins."""
     if selection.since is not None:
         return selection
     newest = store.calls(dataclasses.replace(selection, limit=1))
     if not newest:
         return selection
-    return dataclasses.replace(selection, since=newest[0].start_time_unix_nano - _HOUR)
+    since = newest[0].start_time_unix_nano - _HOUR
+    older = store.calls(dataclasses.replace(selection, until=since, limit=1))
+    # Without older ones the range is as long as the calls took, and a rate over it means something.
+    return dataclasses.replace(selection, since=since) if older else selection
 
 
-def _print(store: Reader, selection: Filter, document: _Group, by: Sequence[str], *, markdown: bool) -> None:
+def _print(store: Reader, selection: Filter, document: Group, by: Sequence[str], *, markdown: bool) -> None:
     groups = list(document["groups"])
     services = [group["group"].get("service") for group in store.summary(selection, ("service",))["groups"]]
     head = _head(document, [output.clean(name) for name in services if name])
@@ -75,12 +83,21 @@ def _print(store: Reader, selection: Filter, document: _Group, by: Sequence[str]
         return
     console = output.console()
     console.print(head, soft_wrap=True)
-    print_table(console, columns, [[Text(cell, style="bold" * (row[0] == _ALL)) for cell in row] for row in rows])
+    print_table(console, columns, [_styled(columns, row) for row in rows])
     course = _course(store, selection, document)
     if course is not None:
         console.print(course, soft_wrap=True)
     for note in notes:
         console.print(Text(note, style="dim"), soft_wrap=True)
+
+
+def _styled(columns: Sequence[Column], row: Sequence[str]) -> list[Text]:
+    """The total is bold; errors are red, to be seen."""
+    calm = ("0 %", output.ABSENT)
+    return [
+        Text(cell, style="red" if column.title == "ERR" and cell not in calm else "bold" if row[0] == _ALL else "")
+        for column, cell in zip(columns, row, strict=True)
+    ]
 
 
 def _print_markdown(head: Text, columns: Sequence[Column], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
@@ -97,11 +114,14 @@ def _print_markdown(head: Text, columns: Sequence[Column], rows: Sequence[Sequen
     click.echo("\n".join([*lines, *(f"\n{note}" for note in notes)]))
 
 
-def _name(group: _Group, dimension: str) -> str:
-    return output.clean(group["group"].get(dimension) or output.ABSENT)
+def _name(group: Group, dimension: str) -> str:
+    value = group["group"].get(dimension)
+    if dimension == "hour" and value:
+        return f"{_moment(value):%Y-%m-%d %H:%M}"
+    return output.clean(value or output.ABSENT)
 
 
-def _head(document: _Group, services: Sequence[str]) -> Text:
+def _head(document: Group, services: Sequence[str]) -> Text:
     """``chat-svc · 2026-12-31 11:31:07 to 12:31:07 · 1,284 calls · 9 errors (0.7 %) · 1.42 calls/s``."""
     since, until = _moment(document["since"]), _moment(document["until"])
     end = f"{until:%H:%M:%S}" if since.date() == until.date() else f"{until:%Y-%m-%d %H:%M:%S}"
@@ -122,22 +142,25 @@ def _head(document: _Group, services: Sequence[str]) -> Text:
     return text
 
 
-def _course(store: Reader, selection: Filter, document: _Group) -> Text | None:
-    """``TTFT ▁▁▂▇█▅  p95 of each 2m00s, 180ms to 2.10s``, or ``None`` where too few slices hold a first token."""
+def _course(store: Reader, selection: Filter, document: Group) -> Text | None:
+    """``TTFT  ▁▁▂▇█▅  p95 per 2m00s, 180ms to 2.10s``, or ``None`` where there are too few first tokens to tell."""
     since, until = (round(_moment(document[name]).timestamp() * 1e9) for name in ("since", "until"))
-    step = (until - since) // _SLICES
-    if step <= 0:
+    samples = sum((group["time_to_first_token"] or {}).get("count", 0) for group in document["groups"])
+    slices = min(_MOST_SLICES, samples // _SAMPLES_PER_SLICE)
+    if slices < _FEWEST_SLICES or until <= since:
         return None
+    least = (until - since) / _SECOND / slices
+    step = _SECOND * next((step for step in _STEPS if step >= least), math.ceil(least))
     values: list[float | None] = []
-    for begin in range(since, until - step + 1, step):
-        groups = store.summary(dataclasses.replace(selection, since=begin, until=begin + step), ())["groups"]
+    for begin in range(since, until, step):
+        part = dataclasses.replace(selection, since=begin, until=min(begin + step, until + 1))
+        groups = store.summary(part, ())["groups"]
         first = groups[0]["time_to_first_token"] if groups else None
         values.append(first["p95"] if first else None)
     known = [value for value in values if value is not None]
-    if len(known) < _LEAST_SLICES:
+    if len(known) < _FEWEST_SLICES:
         return None
-    low, high = min(known), max(known)
-    scale = f"p95 of each {output.duration(step / 1e9)}, {output.duration(low)} to {output.duration(high)}"
+    scale = f"p95 per {output.step(step // _SECOND)}, {output.duration(min(known))} to {output.duration(max(known))}"
     return Text.assemble(("TTFT", "bold"), "  ", (spark(values), "green"), f"  {scale}")
 
 

@@ -54,12 +54,9 @@ def draw(attempt: Attempt, width: int, *, ascii_only: bool = False) -> list[Text
     lines += [_row(phase.label, [phase], total, room) for phase in phases]
     if server:
         lines.append(_row("server's clock", server, total, room))
-        parts = (f"{phase.label} {output.duration(phase.end - phase.begin)}" for phase in server)
-        lines.append(_note(" · ".join(parts)))
-    stream = stream_facts(attempt)
-    if stream:
-        lines.append(_note(" · ".join(stream)))
-    return lines
+        parts = [f"{phase.label} {output.duration(phase.end - phase.begin)}" for phase in server]
+        lines += _notes(parts, width)
+    return lines + _notes(stream_facts(attempt), width)
 
 
 def client_phases(attempt: Attempt, glyphs: _Glyphs = _UNICODE) -> list[Phase]:
@@ -165,5 +162,12 @@ def _row(label: str, phases: Sequence[Phase], total: float, room: int) -> Text:
     return Text.assemble(label.ljust(_LABEL), bar, " " * max(0, room - column), "  ", value)
 
 
-def _note(text: str) -> Text:
-    return Text(" " * _LABEL + text)
+def _notes(parts: Sequence[str], width: int) -> list[Text]:
+    """``parts`` under the bars, on as few lines of ``width`` [characters] as hold them."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(part) + 3 <= width:
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(" " * _LABEL + part)
+    return [Text(line) for line in lines]
