@@ -10,13 +10,15 @@ from otel_llm import boundary
 from otel_llm.store.rows import SPAN_COLUMNS, Encoder
 from otel_llm.store.signals import LOG_COLUMNS, POINT_COLUMNS, PointEncoder, log_row
 
-_UNWRITABLE_VALUE: Final = (
-    UnicodeError,
-    OverflowError,
-    sqlite3.ProgrammingError,
-    sqlite3.InterfaceError,
-    sqlite3.DataError,
-)
+
+def _insert_into(table: str, columns: Sequence[str]) -> str:
+    marks = ",".join("?" * len(columns))
+    return f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608
+
+
+_INSERT_SPAN: Final = _insert_into("spans", SPAN_COLUMNS)
+_INSERT_LOG: Final = _insert_into("logs", LOG_COLUMNS)
+_INSERT_POINT: Final = _insert_into("points", POINT_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -80,66 +82,60 @@ class Batches:
             self.forget()
             self._generation = found
 
-    def _write_spans(self, sqlite: sqlite3.Connection, spans: Iterable[Any], done: Done) -> None:
-        rows: list[tuple[object, ...]] = []
-        for span in spans:
-            try:
-                rows.append(self._spans.span(sqlite, span))
-            except sqlite3.Error:
+    def _write_spans(self, sqlite: sqlite3.Connection, spans: Sequence[Any], done: Done) -> None:
+        """All at once; when one of them is odd, one by one and with care."""
+        if not spans:
+            return
+        sqlite.execute("SAVEPOINT spans")
+        try:
+            rows = [self._spans.span(sqlite, span) for span in spans]
+            inserted = sqlite.executemany(_INSERT_SPAN, rows).rowcount
+        except Exception as error:
+            if _is_about_file(error):
                 raise
-            except Exception as error:  # noqa: BLE001 - one strange span must not cost the others
-                boundary.swallow("store.span", error)
-                done.lost["invalid"] += 1
-        if rows:
-            _insert(sqlite, "spans", SPAN_COLUMNS, rows, done)
+            sqlite.execute("ROLLBACK TO spans")
+            self._spans.forget()
+            inserted = sum(self._write_span(sqlite, span, done) for span in spans)
+        sqlite.execute("RELEASE spans")
+        done.stored += inserted
+        done.lost["duplicate"] += len(spans) - inserted - done.lost["invalid"]
+
+    def _write_span(self, sqlite: sqlite3.Connection, span: Any, done: Done) -> int:
+        try:
+            return sqlite.execute(_INSERT_SPAN, self._spans.span(sqlite, span, careful=True)).rowcount
+        except Exception as error:  # noqa: BLE001 - one strange span must not cost the others
+            _lose("store.span", error, done)
+        return 0
 
     def _write_logs(self, sqlite: sqlite3.Connection, records: Iterable[Any], done: Done) -> None:
-        rows: list[tuple[object, ...]] = []
         for record in records:
             try:
                 resource = self._spans.resource(sqlite, record.resource)
                 scope = self._spans.scope(sqlite, record.instrumentation_scope)
-                rows.append(log_row(record, resource, scope))
-            except sqlite3.Error:
-                raise
-            except Exception as error:  # noqa: BLE001 - see above
-                boundary.swallow("store.log", error)
-                done.lost["invalid"] += 1
-        if rows:
-            _insert(sqlite, "logs", LOG_COLUMNS, rows, done)
+                sqlite.execute(_INSERT_LOG, log_row(record, resource, scope))
+                done.stored += 1
+            except Exception as error:  # noqa: BLE001 - one strange record must not cost the others
+                _lose("store.log", error, done)
 
     def _write_points(self, sqlite: sqlite3.Connection, metrics: Any, done: Done) -> None:
-        rows: list[tuple[object, ...]] = []
-        try:
-            rows.extend(self._points.rows(sqlite, metrics, self._spans))
-        except sqlite3.Error:
-            raise
-        except Exception as error:  # noqa: BLE001 - see above
-            boundary.swallow("store.point", error)
-            done.lost["invalid"] += 1
-        if rows:
-            _insert(sqlite, "points", POINT_COLUMNS, rows, done)
-
-
-def _insert(
-    sqlite: sqlite3.Connection, table: str, columns: Sequence[str], rows: list[tuple[object, ...]], done: Done
-) -> None:
-    """Insert ``rows``; one that SQLite cannot take is left out and counted."""
-    marks = ",".join("?" * len(columns))
-    statement = f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608
-    sqlite.execute("SAVEPOINT rows")
-    try:
-        inserted = sqlite.executemany(statement, rows).rowcount
-    except _UNWRITABLE_VALUE:
-        sqlite.execute("ROLLBACK TO rows")
-        inserted = 0
-        for row in rows:
+        for draft in self._points.drafts(sqlite, metrics, self._spans):
             try:
-                inserted += sqlite.execute(statement, row).rowcount
-            except _UNWRITABLE_VALUE:
-                done.lost["invalid"] += 1
-                done.lost["duplicate"] -= 1
-    sqlite.execute("RELEASE rows")
-    done.stored += inserted
-    if inserted < len(rows):
-        done.lost["duplicate"] += len(rows) - inserted
+                sqlite.execute(_INSERT_POINT, self._points.row(sqlite, *draft))
+                done.stored += 1
+            except Exception as error:  # noqa: BLE001 - one strange point must not cost the others
+                _lose("store.point", error, done)
+
+
+def _is_about_file(error: Exception) -> bool:
+    """Whether SQLite speaks of the file, not of a value that no column can hold."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, (sqlite3.ProgrammingError, sqlite3.DataError)
+    )
+
+
+def _lose(where: str, error: Exception, done: Done) -> None:
+    """Count what can never be written; an error of the file goes on its way."""
+    if _is_about_file(error):
+        raise error
+    boundary.swallow(where, error)
+    done.lost["invalid"] += 1

@@ -98,9 +98,7 @@ class SqliteMetricExporter(MetricExporter):
         super().__init__(preferred_temporality=TEMPORALITY)
         self._database = shared(path)
 
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_kwargs: Any
-    ) -> MetricExportResult:
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_kwargs: Any) -> MetricExportResult:
         """Write ``metrics_data`` and wait until it is on disk, at most ``timeout_millis`` [ms]."""
         durable = self._database.submit_metrics(metrics_data) and self._database.flush(timeout_millis / 1000)
         return MetricExportResult.SUCCESS if durable else MetricExportResult.FAILURE
@@ -185,7 +183,9 @@ class StoreMetricReader(MetricReader):
         self._cancel = database.every(interval, self.collect)
 
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_kwargs: Any) -> None:
-        if any(of_scope.metrics for of_resource in metrics_data.resource_metrics for of_scope in of_resource.scope_metrics):
+        if any(
+            of_scope.metrics for of_resource in metrics_data.resource_metrics for of_scope in of_resource.scope_metrics
+        ):
             self._database.submit_metrics(metrics_data)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:

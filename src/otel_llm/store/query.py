@@ -191,7 +191,9 @@ class Reader:
         """The inference spans that fit, newest first."""
         where, values = filter.where()
         limit = -1 if filter.limit is None else filter.limit
-        return list(self._spans(f"WHERE {where} ORDER BY spans.start_time DESC, spans.id DESC LIMIT ?", (*values, limit)))
+        return list(
+            self._spans(f"WHERE {where} ORDER BY spans.start_time DESC, spans.id DESC LIMIT ?", (*values, limit))
+        )
 
     def after(self, cursor: int, filter: Filter) -> tuple[list[StoredSpan], int]:  # noqa: A002 - see above
         """The inference spans written after ``cursor``, oldest first, and the next cursor.
@@ -206,7 +208,9 @@ class Reader:
         where, values = filter.where()
         limit = -1 if filter.limit is None else filter.limit
         tail = f"WHERE spans.id > ? AND spans.id <= ? AND {where} ORDER BY spans.id LIMIT ?"
-        rows = self._sqlite.execute(f"SELECT {_COLUMNS} FROM {_JOINS} {tail}", (cursor, newest, *values, limit)).fetchall()  # noqa: S608
+        rows = self._sqlite.execute(
+            f"SELECT {_COLUMNS} FROM {_JOINS} {tail}", (cursor, newest, *values, limit)
+        ).fetchall()  # noqa: S608
         reached = newest if filter.limit is None or len(rows) < filter.limit else int(rows[-1][0])
         return [_span(row) for row in rows], reached
 
@@ -235,10 +239,14 @@ class Reader:
         found = list(self._by_ids(*_range("span_id", digits, _SPAN_DIGITS))) if len(digits) <= _SPAN_DIGITS else []
         if not found:
             found = list(self._by_ids(*_range("trace_id", digits, _TRACE_DIGITS)))
-            calls = [span for span in found if span.attributes.get(semconv.OPERATION_NAME) in semconv.INFERENCE_OPERATIONS]
+            calls = [
+                span for span in found if span.attributes.get(semconv.OPERATION_NAME) in semconv.INFERENCE_OPERATIONS
+            ]
             found = calls or found
         if not found:
-            raise NotFoundError(identifier, expected="a stored span", found="none with this id", hint="see otel-llm calls")
+            raise NotFoundError(
+                identifier, expected="a stored span", found="none with this id", hint="see otel-llm calls"
+            )
         if len(found) > 1:
             ids = [span.span_id for span in found]
             raise AmbiguousError(
@@ -303,9 +311,9 @@ def _bytes(digits: str, whole: int) -> bytes:
 
 
 def _span(row: Sequence[Any]) -> StoredSpan:
-    _, start, duration, trace_id, span_id, parent, rest, extra, parameters, name, kind, status, flags, owner, scope = row[
-        :_FIRST_FIELD
-    ]
+    _, start, duration, trace_id, span_id, parent, rest, extra, parameters, name, kind, status, flags, owner, scope = (
+        row[:_FIRST_FIELD]
+    )
     attributes: dict[str, Any] = {}
     for (attribute, of_kind), value in zip(_FIELDS, row[_FIRST_FIELD:], strict=True):
         if value is not None:
@@ -335,6 +343,8 @@ def _span(row: Sequence[Any]) -> StoredSpan:
         trace_state=details.get("trace_state", ""),
         flags=flags,
         dropped={
-            what: details[f"dropped_{what}"] for what in ("attributes", "events", "links") if f"dropped_{what}" in details
+            what: details[f"dropped_{what}"]
+            for what in ("attributes", "events", "links")
+            if f"dropped_{what}" in details
         },
     )

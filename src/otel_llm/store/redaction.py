@@ -57,9 +57,7 @@ def clean_text(text: str) -> str:
     return _KEY.sub(_REMOVED, _NAMED.sub(r"\1" + _REMOVED, text))
 
 
-def clean_attributes(
-    attributes: Mapping[str, Any] | None, judge: Callable[[str], int] = verdict
-) -> dict[str, Any]:
+def clean_attributes(attributes: Mapping[str, Any] | None, judge: Callable[[str], int] = verdict) -> dict[str, Any]:
     """A copy of ``attributes`` without what must not be stored."""
     kept: dict[str, Any] = {}
     for key, value in (attributes or {}).items():

@@ -1,14 +1,16 @@
 """Room store: finished spans, log records and metric points become rows. Runs on the writer's thread.
 
 Which field of a `Call` has a column, and where, is said once, here; `schema/` follows and a test compares the two.
-Written for speed, for a core of the user's machine pays for each span: one pass over the attributes, one dictionary
-look-up each.
+Written for speed, for the user's machine pays for each span: values move in C (`map`, `itemgetter`) and are judged
+together.
 """
 
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import repeat
 from math import copysign, isfinite
+from operator import itemgetter
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -19,18 +21,11 @@ from otel_llm.store import redaction
 from otel_llm.store.interning import Table
 from otel_llm.store.values import is_clean, pack, pack_value
 
-SERIES_FIELDS: Final = (
-    *("operation", "provider", "request_model", "response_model", "server_address", "server_port", "stream"),
-    *("finish_reasons", "usage_source", "outcome", "error_type", "error_code", "status_code", "queue_name"),
-    "truncated",
-)
-"""Fields of `Call` that few values share out among many calls: columns of ``series``."""
-
 SPAN_FIELDS: Final = (
-    *("time_to_first_token", "time_per_output_token", "queue_wait", "input_tokens", "output_tokens", "resend_count"),
-    *("cache_read_input_tokens", "cache_creation_input_tokens", "reasoning_output_tokens", "time_to_first_chunk"),
-    *("stream_chunks", "stream_max_gap", "connection_wait", "backoff", "retry_after", "remaining_requests"),
-    *("remaining_tokens", "max_tokens", "seed", "server_queue_time", "server_prefill_time", "server_decode_time"),
+    *("time_to_first_token", "time_per_output_token", "queue_wait", "time_to_first_chunk", "stream_max_gap"),
+    *("connection_wait", "backoff", "retry_after", "server_queue_time", "server_prefill_time", "server_decode_time"),
+    *("input_tokens", "output_tokens", "resend_count", "cache_read_input_tokens", "cache_creation_input_tokens"),
+    *("reasoning_output_tokens", "stream_chunks", "remaining_requests", "remaining_tokens", "max_tokens", "seed"),
     "response_id",
 )
 """Fields of `Call` that differ from call to call: columns of ``spans``."""
@@ -40,6 +35,13 @@ PARAMETER_FIELDS: Final = (
     *("reasoning_level", "encoding_formats", "dimension_count", "limit_requests", "limit_tokens"),
 )
 """Fields of `Call` that a program repeats with every call: together one row of ``parameters``."""
+
+SERIES_FIELDS: Final = (
+    *("operation", "provider", "request_model", "response_model", "server_address", "server_port", "stream"),
+    *("finish_reasons", "usage_source", "outcome", "error_type", "error_code", "status_code", "queue_name"),
+    "truncated",
+)
+"""Fields of `Call` that few values share out among many calls: columns of ``series``."""
 
 SPAN_COLUMNS: Final = (
     *("start_time", "duration", "series", "resource", *SPAN_FIELDS),
@@ -63,21 +65,22 @@ KINDS: Final = {
 MAX_ROW: Final = 256 * 1024
 """[byte] What one span may hold in text."""
 
-_CELLS: Final = len(SPAN_FIELDS) + len(SERIES_FIELDS)
-_REST: Final = -1
-_PARAMETER: Final = -2
-_CLEANED: Final = -3
-_DROPPED: Final = -4
-_PLACES: Final = {ATTRIBUTES[name]: (index, KINDS[name]) for index, name in enumerate(SPAN_FIELDS + SERIES_FIELDS)} | {
-    ATTRIBUTES[name]: (_PARAMETER, object) for name in PARAMETER_FIELDS
-}
-_MAX_PLACES: Final = 4096
+_FIELDS: Final = SPAN_FIELDS + PARAMETER_FIELDS + SERIES_FIELDS
+_NAMES: Final = tuple(ATTRIBUTES[field] for field in _FIELDS)
+_CELL_KINDS: Final = tuple(KINDS[field] for field in _FIELDS)
+_SPAN: Final = slice(len(SPAN_FIELDS))
+_PARAMETERS: Final = slice(len(SPAN_FIELDS), len(SPAN_FIELDS) + len(PARAMETER_FIELDS))
+_SERIES: Final = slice(len(SPAN_FIELDS) + len(PARAMETER_FIELDS), len(_FIELDS))
+_FLOATS: Final = tuple(index for index, kind in enumerate(_CELL_KINDS) if kind is float)
+_TUPLES: Final = tuple(index for index, kind in enumerate(_CELL_KINDS) if kind is tuple)
+_pick_floats: Final = itemgetter(*_FLOATS)
+_pick_tuples: Final = itemgetter(*_TUPLES)
+_NO_PARAMETERS: Final = (None,) * len(PARAMETER_FIELDS)
 _REASONS: Final = SERIES_FIELDS.index("finish_reasons")
-_RESPONSE_ID: Final = SPAN_FIELDS.index("response_id")
 _OPERATION: Final = ATTRIBUTES["operation"]
-_HUGE: Final = 1e300
 _INT63: Final = 2**63
-_EMPTY: Final = [None] * _CELLS
+_MAX_REMEMBERED: Final = 4096
+_MAX_OWNERS: Final = 256
 _HAS_PLACE: Final = 256
 _IS_REMOTE: Final = 512
 
@@ -86,7 +89,8 @@ class Encoder:
     """Makes rows, and the interned rows that they point at, inside the writer's transaction."""
 
     def __init__(self) -> None:
-        self._places: dict[str, tuple[int, Any]] = dict(_PLACES)
+        self._shapes: set[tuple[type, ...]] = set()
+        self._verdicts: dict[str, int] = {}
         self._series = Table("series", SERIES_COLUMNS)
         self._bare = Table("series", SERIES_COLUMNS, limit=None)  # few: scopes x kinds x statuses x flags x operations
         self._parameters = Table("parameters", ("content",))
@@ -101,81 +105,98 @@ class Encoder:
             table.forget()
         self._seen.clear()
 
-    def span(self, connection: sqlite3.Connection, span: ReadableSpan) -> tuple[object, ...]:
+    def span(self, connection: sqlite3.Connection, span: ReadableSpan, *, careful: bool = False) -> tuple[object, ...]:
         """The row of ``spans`` for ``span``, in the order of `SPAN_COLUMNS`.
 
+        Args:
+            connection: Inside a write transaction.
+            span: Finished.
+            careful: Look at every value. Otherwise integers beyond 64 bits and lone surrogates in texts are only found
+                when SQLite refuses them.
+
         Raises:
-            ValueError: The span has no identity or no times, or they are beyond 64 bits.
+            ValueError: The span has no identity or no times.
+            OverflowError: An integer is beyond 64 bits; `careful` finds it a place.
+            UnicodeEncodeError: A text holds a lone surrogate; `careful` finds it a place.
         """
         context, parent, start, end = span.context, span.parent, span.start_time, span.end_time
         if context is None or start is None or end is None:
             message = "a span needs a context, a start and an end"
             raise ValueError(message)
-        cells, rest, parameters = self._sort(_copied(span.attributes))
-        if cells[_RESPONSE_ID] is not None and not is_clean(cells[_RESPONSE_ID]):
-            rest[ATTRIBUTES["response_id"]] = cells[_RESPONSE_ID]
-            cells[_RESPONSE_ID] = None
-        status = span.status
-        flags = int(context.trace_flags)
+        rest = _copied(span.attributes)
+        cells = self._take_cells(rest, careful=careful)
+        if rest:
+            self._judge(rest)
+        status, flags = span.status, context.trace_flags
         if parent is not None:
             flags |= _HAS_PLACE | _IS_REMOTE if parent.is_remote else _HAS_PLACE
-        scope = self.scope(connection, span.instrumentation_scope)
-        key = (scope, span.name, span.kind.value, status.status_code.value, flags, *cells[len(SPAN_FIELDS) :])
-        details: dict[str, Any] = {}
-        try:
-            series = self._series.known(key)
-        except TypeError:
-            series = None
+        details = _details(span)
+        key = (
+            self.scope(connection, span.instrumentation_scope),
+            span.name,
+            span.kind._value_,  # the public property costs four times as much
+            status.status_code._value_,
+            flags,
+            *cells[_SERIES],
+        )
+        series = self._series.known(key)
         if series is None:
             series = self._new_series(connection, key, rest, details)
-        setting: int | None = None
-        if parameters:
-            setting = self._setting(connection, parameters, rest)
-        _describe(span, details)
+        setting = tuple(cells[_PARAMETERS])
         return (
             start,
             end - start,
             series,
             self.resource(connection, span.resource),
-            *cells[: len(SPAN_FIELDS)],
+            *cells[_SPAN],
             context.trace_id.to_bytes(16),
             context.span_id.to_bytes(8),
             None if parent is None else parent.span_id.to_bytes(8),
-            setting,
+            None if setting == _NO_PARAMETERS else self._setting(connection, setting, rest),
             pack(rest) if rest else None,
             pack(details) if details else None,
         )
 
-    def _sort(self, attributes: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-        """Each attribute into its column, among the parameters, or among the rest."""
-        cells = _EMPTY.copy()
-        rest: dict[str, Any] = {}
-        parameters: dict[str, Any] = {}
-        find = self._places.get
-        for key, value in attributes.items():
-            place = find(key)
-            if place is None:
-                place = self._learn(key)
-            index, kind = place
-            if index >= 0:
-                if type(value) is kind and (kind is str or _fits(value, kind)):
-                    cells[index] = value
-                else:
-                    rest[key] = value
-            elif index == _REST:
-                rest[key] = value
-            elif index == _PARAMETER:
-                parameters[key] = value
-            elif index == _CLEANED:
-                rest[key] = redaction.clean(key, value)
-        return cells, rest, parameters
+    def _take_cells(self, rest: dict[str, Any], *, careful: bool) -> list[Any]:
+        """Take out of ``rest`` what has a column and fits it; other cells are ``None``.
 
-    def _learn(self, key: str) -> tuple[int, Any]:
-        """What becomes of an attribute that has no column."""
-        index = {redaction.KEEP: _REST, redaction.CLEAN: _CLEANED, redaction.DROP: _DROPPED}[redaction.verdict(key)]
-        if len(self._places) < _MAX_PLACES:
-            self._places[key] = (index, object)
-        return index, object
+        Most spans look like one before: the types are compared all at once.
+        """
+        cells = list(map(rest.pop, _NAMES, repeat(None)))
+        shape = tuple(map(type, cells))
+        floats = _pick_floats(cells)
+        told = list(filter(None, floats))
+        usual = (
+            not careful
+            and shape in self._shapes
+            and len(told) + floats.count(None) == len(floats)  # a zero may be a negative one
+            and isfinite(sum(told))
+            and all(type(item) is str for items in _pick_tuples(cells) if items is not None for item in items)
+        )
+        if usual:
+            return cells
+        fitting = True
+        for index, value in enumerate(cells):
+            if value is not None and not _fits(value, _CELL_KINDS[index]):
+                rest[_NAMES[index]] = value
+                cells[index] = None
+                fitting = False
+        if fitting and len(self._shapes) < _MAX_REMEMBERED:
+            self._shapes.add(shape)
+        return cells
+
+    def _judge(self, rest: dict[str, Any]) -> None:
+        """Remove from ``rest`` what must never be stored."""
+        for key in list(rest):
+            verdict = self._verdicts.get(key)
+            if verdict is None:
+                verdict = redaction.verdict(key)
+                if len(self._verdicts) < _MAX_REMEMBERED:
+                    self._verdicts[key] = verdict
+            if verdict == redaction.DROP:
+                del rest[key]
+            elif verdict == redaction.CLEAN:
+                rest[key] = redaction.clean(key, rest[key])
 
     def _new_series(
         self, connection: sqlite3.Connection, key: tuple[Any, ...], rest: dict[str, Any], details: dict[str, Any]
@@ -183,7 +204,7 @@ class Encoder:
         """The series of values seen for the first time; beyond the limit the row itself keeps them."""
         head, tail = key[:5], key[5:]
         name = head[1]
-        if all(is_clean(value) for value in (name, *tail) if type(value) is str):
+        if is_clean(name):
             columns = list(tail)
             columns[_REASONS] = pack_value(tail[_REASONS])
             found = self._series.id(connection, key, (*head, *columns))
@@ -191,22 +212,23 @@ class Encoder:
                 return found
         self.overflows += 1
         details["name"] = name
-        rest.update((ATTRIBUTES[field], value) for field, value in zip(SERIES_FIELDS, tail, strict=True) if value is not None)
+        rest.update(_said(SERIES_FIELDS, tail))
         operation = rest.pop(_OPERATION) if rest.get(_OPERATION) in semconv.INFERENCE_OPERATIONS else None
         bare = (head[0], None, *head[2:], operation, *[None] * (len(SERIES_FIELDS) - 1))
         return self._bare.known(bare) or self._bare.id(connection, bare, bare) or 0
 
-    def _setting(self, connection: sqlite3.Connection, parameters: dict[str, Any], rest: dict[str, Any]) -> int | None:
-        text = pack(parameters)
-        found = self._parameters.known(text)
+    def _setting(self, connection: sqlite3.Connection, setting: tuple[Any, ...], rest: dict[str, Any]) -> int | None:
+        found = self._parameters.known(setting)
         if found is None:
-            found = self._parameters.id(connection, text, (text,))
-        if found is None:
-            self.overflows += 1
-            rest.update(parameters)
+            said = _said(PARAMETER_FIELDS, setting)
+            found = self._parameters.id(connection, setting, (pack(said),))
+            if found is None:
+                self.overflows += 1
+                rest.update(said)
         return found
 
     def resource(self, connection: sqlite3.Connection, resource: Any) -> int | None:
+        """The id of a resource."""
         seen = self._seen.get(id(resource))
         if seen is not None:
             return seen[1]
@@ -218,6 +240,7 @@ class Encoder:
         return self._remember(resource, self._resources.id(connection, text, (service, text)))
 
     def scope(self, connection: sqlite3.Connection, scope: Any) -> int | None:
+        """The id of an instrumentation scope, ``None`` for none."""
         if scope is None:
             return None
         seen = self._seen.get(id(scope))
@@ -236,62 +259,79 @@ class Encoder:
 
     def _remember(self, thing: object, number: int | None) -> int | None:
         """By identity, and holding on to it: an id() is given again once its owner is gone."""
-        if len(self._seen) >= 256:
+        if len(self._seen) >= _MAX_OWNERS:
             self._seen.clear()
         self._seen[id(thing)] = (thing, number)
         return number
 
 
-def _copied(attributes: Any) -> Mapping[str, Any]:
-    """``attributes`` as a dict: the SDK's own mapping answers each look-up in Python."""
+def _said(fields_of: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """Attributes again, of what is known."""
+    return {ATTRIBUTES[name]: value for name, value in zip(fields_of, values, strict=True) if value is not None}
+
+
+def _copied(attributes: Any) -> dict[str, Any]:
+    """A dict of ``attributes`` to take apart; the SDK's own mapping copies itself fast but answers slowly."""
     try:
-        copied: Mapping[str, Any] = attributes.copy()
+        copied = attributes.copy()
     except AttributeError:
-        return dict(attributes or {})
-    return copied
+        copied = attributes
+    return copied if type(copied) is dict else dict(copied or {})
 
 
 def _fits(value: Any, kind: type) -> bool:
     """Whether a column gives ``value`` back as it is: SQLite has no NaN, no negative zero and no wider integers."""
+    if type(value) is not kind:
+        return False
     if kind is float:
-        return 0.0 < value < _HUGE or (isfinite(value) and (value != 0.0 or copysign(1.0, value) > 0.0))
+        return isfinite(value) and (value != 0.0 or copysign(1.0, value) > 0.0)
     if kind is int:
-        return -_INT63 <= value < _INT63
+        return bool(-_INT63 <= value < _INT63)
+    if kind is str:
+        return is_clean(value)
     return kind is not tuple or all(type(item) is str for item in value)
 
 
-def _describe(span: ReadableSpan, details: dict[str, Any]) -> None:
-    """Into ``details``: what a span of ours mostly lacks."""
+def _details(span: ReadableSpan) -> dict[str, Any]:
+    """What a span of ours mostly lacks."""
+    details: dict[str, Any] = {}
+    context, parent, events, links = span.context, span.parent, span.events, span.links
     if span.status.description:
         details["description"] = redaction.clean_text(span.status.description)
-    state = span.context.trace_state
-    if state:
-        details["trace_state"] = state.to_header()
-    if span.parent is not None and span.parent.trace_id != span.context.trace_id:
-        details["parent_trace_id"] = f"{span.parent.trace_id:032x}"
-    events, links = span.events, span.links
+    if context.trace_state:
+        details["trace_state"] = context.trace_state.to_header()
+    if parent is not None and parent.trace_id != context.trace_id:
+        details["parent_trace_id"] = f"{parent.trace_id:032x}"
     if events:
-        details["events"] = [
-            {
-                "name": event.name,
-                "time_unix_nano": event.timestamp,
-                "attributes": redaction.clean_attributes(event.attributes),
-                "dropped_attributes": event.dropped_attributes,
-            }
-            for event in events
-        ]
+        details["events"] = [_event(event) for event in events]
     if links:
-        details["links"] = [
-            {
-                "trace_id": f"{link.context.trace_id:032x}",
-                "span_id": f"{link.context.span_id:016x}",
-                "trace_state": link.context.trace_state.to_header(),
-                "flags": int(link.context.trace_flags) | (_HAS_PLACE | _IS_REMOTE if link.context.is_remote else _HAS_PLACE),
-                "attributes": redaction.clean_attributes(link.attributes),
-                "dropped_attributes": link.dropped_attributes,
-            }
-            for link in links
-        ]
-    for name in ("dropped_attributes", "dropped_events", "dropped_links"):
-        if count := getattr(span, name):
+        details["links"] = [_link(link) for link in links]
+    for name, count in (
+        ("dropped_attributes", span.dropped_attributes),
+        ("dropped_events", span.dropped_events),
+        ("dropped_links", span.dropped_links),
+    ):
+        if count:
             details[name] = count
+    return details
+
+
+def _event(event: Any) -> dict[str, Any]:
+    return {
+        "name": event.name,
+        "time_unix_nano": event.timestamp,
+        "attributes": redaction.clean_attributes(event.attributes),
+        "dropped_attributes": event.dropped_attributes,
+    }
+
+
+def _link(link: Any) -> dict[str, Any]:
+    place = _HAS_PLACE | _IS_REMOTE if link.context.is_remote else _HAS_PLACE
+    return {
+        "trace_id": f"{link.context.trace_id:032x}",
+        "span_id": f"{link.context.span_id:016x}",
+        "trace_state": link.context.trace_state.to_header(),
+        "flags": link.context.trace_flags | place,
+        "attributes": redaction.clean_attributes(link.attributes),
+        "dropped_attributes": link.dropped_attributes,
+    }

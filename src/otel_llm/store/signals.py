@@ -68,10 +68,10 @@ class PointEncoder:
         """Forget every interned id."""
         self._streams.forget()
 
-    def rows(
+    def drafts(
         self, connection: sqlite3.Connection, metrics: MetricsData, owners: Any
-    ) -> Iterator[tuple[object, ...]]:
-        """The rows of ``points``, in the order of `POINT_COLUMNS`.
+    ) -> Iterator[tuple[tuple[object, ...], Any]]:
+        """Each point with what its stream has in common; `row` makes a row of both.
 
         Args:
             connection: Inside a write transaction.
@@ -85,9 +85,10 @@ class PointEncoder:
                 for metric in of_scope.metrics:
                     for point in metric.data.data_points:
                         head = (resource, scope, metric.name, metric.unit, metric.description, *_type(metric.data))
-                        yield self._row(connection, head, point)
+                        yield head, point
 
-    def _row(self, connection: sqlite3.Connection, head: tuple[object, ...], point: Any) -> tuple[object, ...]:
+    def row(self, connection: sqlite3.Connection, head: tuple[object, ...], point: Any) -> tuple[object, ...]:
+        """The row of ``points``, in the order of `POINT_COLUMNS`."""
         attributes = redaction.clean_attributes(point.attributes)
         bounds = pack_value(tuple(point.explicit_bounds)) if isinstance(point, HistogramDataPoint) else None
         row = (*head, pack(attributes), bounds)

@@ -22,8 +22,9 @@ _FEWEST_FOR_P99: Final = 100
 _CHUNK: Final = 50_000
 _ERROR: Final = 2
 _MEASURES: Final = ("time_to_first_token", "time_per_output_token", "queue_wait")
-_NUMBERS: Final = "spans.start_time, spans.duration, spans.resend_count, spans.input_tokens, spans.output_tokens," + ",".join(
-    f"spans.{name}" for name in _MEASURES
+_NUMBERS: Final = (
+    "spans.start_time, spans.duration, spans.resend_count, spans.input_tokens, spans.output_tokens,"
+    + ",".join(f"spans.{name}" for name in _MEASURES)
 )
 
 
