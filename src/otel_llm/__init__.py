@@ -6,11 +6,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_llm.semconv import SCOPE_VERSION as __version__
+from otel_llm import semconv
 
 if TYPE_CHECKING:
     from otel_llm.distro import flush, instrument, uninstrument
 
+
+__version__: Final = semconv.SCOPE_VERSION
 
 _HOME: Final = {
     "instrument": "otel_llm.distro",
