@@ -84,6 +84,11 @@ class Loaded:
     faults: tuple[Fault, ...] = ()
     file: Path | None = None
 
+    @property
+    def store_path(self) -> Path:
+        """Where the store is."""
+        return Path(self.settings.store.path or default_path())
+
     def values(self) -> dict[str, Any]:
         """Every setting's value by its dotted key."""
         return {setting.key: _get(self.settings, setting.key) for setting in known()}

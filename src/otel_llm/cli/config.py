@@ -1,0 +1,93 @@
+"""``otel-llm config``: the settings in force, and what is wrong with them. Cli storey."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from otel_llm import config
+from otel_llm.cli import options, output
+
+
+@click.group()
+def command() -> None:
+    """Show or check the configuration.
+
+    Defaults < YAML file < environment. The file is the one that OTEL_LLM_CONFIG names, else ./otel-llm.yaml, else
+    otel-llm/otel-llm.yaml in the user's config folder.
+    """
+
+
+@command.command(cls=options.Command)
+@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@options.json_option
+def show(*, origin: bool, as_json: bool) -> None:
+    """Print the settings in force, as a file that could be used as configuration.
+
+    What is wrong goes to stderr; its place in the output is taken by the value that is used instead.
+    """
+    loaded = config.load()
+    for fault in loaded.faults:
+        click.echo(fault, err=True)
+    if as_json:
+        output.print_json(_tree(loaded, origin=origin))
+    else:
+        click.echo(_yaml(loaded, origin=origin))
+
+
+@command.command(cls=options.Command)
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@options.json_option
+@click.pass_context
+def check(ctx: click.Context, *, file: Path | None, as_json: bool) -> None:
+    """Print one line for each fault of FILE, or of the file and the environment in force; exit code 2 if there is any.
+
+    A line is FILE:LINE: KEY: expected ..., found ... (did you mean ...?)
+    """
+    loaded = config.load() if file is None else config.load(path=file, environ={})
+    if as_json:
+        output.print_json([dataclasses.asdict(fault) for fault in loaded.faults])
+    else:
+        for fault in loaded.faults:
+            click.echo(fault)
+    if loaded.faults:
+        ctx.exit(options.USAGE)
+    click.echo(f"ok: {loaded.file or 'no file, defaults'}", err=True)
+
+
+def _written(value: Any) -> Any:
+    """``value`` as it would be written in a file: quantities in their own text, paths as text."""
+    text = getattr(value, "text", None)
+    if text is not None:
+        return text
+    return str(value) if isinstance(value, Path) else value
+
+
+def _tree(loaded: config.Loaded, *, origin: bool) -> dict[str, dict[str, Any]]:
+    tree: dict[str, dict[str, Any]] = {}
+    for key, value in loaded.values().items():
+        section, _, name = key.partition(".")
+        leaf = _written(value)
+        tree.setdefault(section, {})[name] = {"value": leaf, "origin": loaded.origins[key]} if origin else leaf
+    return tree
+
+
+def _yaml(loaded: config.Loaded, *, origin: bool) -> str:
+    """The settings as YAML. A JSON value is a YAML value, and one line."""
+    lines: list[str] = []
+    section = ""
+    for key, value in loaded.values().items():
+        above, _, name = key.partition(".")
+        if above != section:
+            lines.append(f"{above}:")
+            section = above
+        line = f"  {name}: {_scalar(value)}"
+        lines.append(f"{line:<48}  # {loaded.origins[key]}" if origin else line)
+    return "\n".join(lines)
+
+
+def _scalar(value: Any) -> str:
+    text = getattr(value, "text", None)
+    return text if text is not None else json.dumps(_written(value), ensure_ascii=False)

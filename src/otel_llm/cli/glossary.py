@@ -1,0 +1,778 @@
+"""What every name means, in one place: ``otel-llm explain`` and the reference page are made from it. Data only."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from otel_llm import semconv
+
+Kind: TypeAlias = Literal["attribute", "metric", "figure", "setting", "variable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One name that users meet.
+
+    Attributes:
+        kind: ``attribute`` of a span or metric, ``metric``, ``figure`` of ``otel-llm summary``, ``setting``, or
+            ``variable`` of the environment that is no setting.
+        unit: In UCUM, as OpenTelemetry writes it; ``None`` where there is none.
+        formula: How it is worked out, ``None`` where it is simply read.
+        absent: When there is no value. Absent never means 0.
+        source: Who says the value.
+        words: Short words that people use for it.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    unit: str | None = None
+    formula: str | None = None
+    absent: str | None = None
+    source: str
+    words: tuple[str, ...] = ()
+
+
+_REQUEST: Final = "the request's body"
+_ANSWER: Final = "the answer's body"
+_HEADERS: Final = "the answer's headers"
+_CLOCK: Final = "this process's monotonic clock"
+_UNSAID: Final = "the request does not say it, so the server's own default held"
+_COUNT: Final = "otel-llm's own count"
+_NO_HEADER: Final = "the provider sends no such header"
+_NO_USAGE: Final = (
+    "the answer reports no usage (OpenAI streams do only with `stream_options: {include_usage: true}`), is an error, "
+    "or was not read to its end"
+)
+_NO_TIMINGS: Final = "the server does not report its own times; llama.cpp and TGI do, for example"
+
+_CALL_TERMS: Final = (
+    Term(
+        name=semconv.OPERATION_NAME,
+        kind="attribute",
+        meaning="What was asked of the model: `chat`, `text_completion`, `generate_content` or `embeddings`. "
+        "A span with one of these is an inference span, whoever made it.",
+        absent="the span is no inference",
+        source="the request's path",
+        words=("operation",),
+    ),
+    Term(
+        name=semconv.PROVIDER_NAME,
+        kind="attribute",
+        meaning="Who serves the model, e.g. `openai`, `anthropic`, `azure.ai.openai`, `vllm`, `llama.cpp`, `ollama`.",
+        absent="another instrumentation made the span and did not say it",
+        source="the setting `record.hosts`; else host, port, path and headers; else the answer; else its format",
+        words=("provider", "system"),
+    ),
+    Term(
+        name=semconv.REQUEST_MODEL,
+        kind="attribute",
+        meaning="The model that was asked for.",
+        absent="the request does not name one",
+        source=f"{_REQUEST}, or its path",
+        words=("model",),
+    ),
+    Term(
+        name=semconv.SERVER_ADDRESS,
+        kind="attribute",
+        meaning="Host that the request went to.",
+        source="the request's URL",
+        words=("host", "server"),
+    ),
+    Term(
+        name=semconv.SERVER_PORT,
+        kind="attribute",
+        meaning="Port that the request went to.",
+        source="the request's URL",
+        words=("port",),
+    ),
+    Term(
+        name=semconv.REQUEST_STREAM,
+        kind="attribute",
+        meaning="Whether the answer was asked for as a stream.",
+        absent=_UNSAID,
+        source=_REQUEST,
+        words=("stream", "streaming"),
+    ),
+    Term(
+        name=semconv.REQUEST_TEMPERATURE,
+        kind="attribute",
+        meaning="Sampling temperature that was asked for.",
+        absent=_UNSAID,
+        source=_REQUEST,
+        words=("temperature",),
+    ),
+    Term(
+        name=semconv.REQUEST_TOP_P,
+        kind="attribute",
+        meaning="Nucleus sampling: the share of probability to sample from.",
+        absent=_UNSAID,
+        source=_REQUEST,
+    ),
+    Term(
+        name=semconv.REQUEST_TOP_K,
+        kind="attribute",
+        meaning="How many of the likeliest tokens to sample from.",
+        absent=_UNSAID,
+        source=_REQUEST,
+    ),
+    Term(
+        name=semconv.REQUEST_MAX_TOKENS,
+        kind="attribute",
+        unit=semconv.UNIT_TOKENS,
+        meaning="The most tokens that the answer may have.",
+        absent=_UNSAID,
+        source=f"{_REQUEST}: `max_tokens`, `max_completion_tokens` or `max_output_tokens`",
+    ),
+    Term(
+        name=semconv.REQUEST_SEED,
+        kind="attribute",
+        meaning="Seed for sampling that was asked for.",
+        absent=_UNSAID,
+        source=_REQUEST,
+        words=("seed",),
+    ),
+    Term(
+        name=semconv.REQUEST_FREQUENCY_PENALTY,
+        kind="attribute",
+        meaning="Penalty for tokens by how often they stand in the text already.",
+        absent=_UNSAID,
+        source=_REQUEST,
+    ),
+    Term(
+        name=semconv.REQUEST_PRESENCE_PENALTY,
+        kind="attribute",
+        meaning="Penalty for tokens that stand in the text already.",
+        absent=_UNSAID,
+        source=_REQUEST,
+    ),
+    Term(
+        name=semconv.REQUEST_STOP_SEQUENCES,
+        kind="attribute",
+        meaning="Texts at which the model is to stop.",
+        absent=_UNSAID,
+        source=_REQUEST,
+    ),
+    Term(
+        name=semconv.REQUEST_CHOICE_COUNT,
+        kind="attribute",
+        meaning="How many answers were asked for at once.",
+        absent=f"{_UNSAID}, or it is 1",
+        source=f"{_REQUEST}: `n`",
+    ),
+    Term(
+        name=semconv.REQUEST_REASONING_LEVEL,
+        kind="attribute",
+        meaning="How much the model was asked to reason, in the provider's words.",
+        absent=_UNSAID,
+        source=_REQUEST,
+    ),
+    Term(
+        name=semconv.REQUEST_ENCODING_FORMATS,
+        kind="attribute",
+        meaning="How embeddings are to be written, e.g. `float` or `base64`.",
+        absent=f"{_UNSAID}, or the call asks for no embeddings",
+        source=_REQUEST,
+    ),
+    Term(
+        name=semconv.EMBEDDINGS_DIMENSION_COUNT,
+        kind="attribute",
+        meaning="How many dimensions the embeddings are to have.",
+        absent=f"{_UNSAID}, or the call asks for no embeddings",
+        source=_REQUEST,
+    ),
+    Term(
+        name=semconv.RESPONSE_MODEL,
+        kind="attribute",
+        meaning="The model that answered, by its full name; may differ from the one asked for.",
+        absent="the answer does not name it, or there was none",
+        source=_ANSWER,
+    ),
+    Term(
+        name=semconv.RESPONSE_ID,
+        kind="attribute",
+        meaning="The provider's id of the answer: what its support asks for.",
+        absent="the answer has none, or there was none",
+        source=_ANSWER,
+    ),
+    Term(
+        name=semconv.RESPONSE_FINISH_REASONS,
+        kind="attribute",
+        meaning="Why the model stopped, one for each choice, in the provider's words: `stop`, `length`, `tool_calls`.",
+        absent="the answer did not come to its end, or the format has none (embeddings)",
+        source=_ANSWER,
+        words=("finish", "finish_reason", "finish_reasons"),
+    ),
+    Term(
+        name=semconv.USAGE_INPUT_TOKENS,
+        kind="attribute",
+        unit=semconv.UNIT_TOKENS,
+        meaning="Tokens of the prompt, those read from and written to a cache included.",
+        formula="as reported; for Anthropic `input_tokens + cache_read_input_tokens + cache_creation_input_tokens`",
+        absent=_NO_USAGE,
+        source=_ANSWER,
+        words=("input_tokens", "prompt_tokens", "in"),
+    ),
+    Term(
+        name=semconv.USAGE_OUTPUT_TOKENS,
+        kind="attribute",
+        unit=semconv.UNIT_TOKENS,
+        meaning="Tokens that the model made, reasoning included. "
+        f"`{semconv.USAGE_SOURCE}` says whether they are reported or estimated.",
+        formula="as reported; where a stream reports none, the number of chunks with output, and then "
+        f"`{semconv.USAGE_SOURCE}` is `{semconv.USAGE_SOURCE_ESTIMATED}`",
+        absent="the answer reports none and holds no chunks to count",
+        source=_ANSWER,
+        words=("output_tokens", "completion_tokens", "tokens", "out"),
+    ),
+    Term(
+        name=semconv.USAGE_CACHE_READ_INPUT_TOKENS,
+        kind="attribute",
+        unit=semconv.UNIT_TOKENS,
+        meaning=f"Prompt tokens that came from the provider's cache; part of `{semconv.USAGE_INPUT_TOKENS}`.",
+        absent="the provider does not report cache use",
+        source=_ANSWER,
+        words=("cached", "cache", "cached_tokens"),
+    ),
+    Term(
+        name=semconv.USAGE_CACHE_CREATION_INPUT_TOKENS,
+        kind="attribute",
+        unit=semconv.UNIT_TOKENS,
+        meaning=f"Prompt tokens that were written to the provider's cache; part of `{semconv.USAGE_INPUT_TOKENS}`.",
+        absent="the provider does not report cache use",
+        source=_ANSWER,
+    ),
+    Term(
+        name=semconv.USAGE_REASONING_OUTPUT_TOKENS,
+        kind="attribute",
+        unit=semconv.UNIT_TOKENS,
+        meaning=f"Tokens of reasoning; part of `{semconv.USAGE_OUTPUT_TOKENS}`.",
+        absent="the model does not reason, or the provider does not report it",
+        source=_ANSWER,
+        words=("reasoning", "reasoning_tokens"),
+    ),
+    Term(
+        name=semconv.USAGE_SOURCE,
+        kind="attribute",
+        meaning=f"Where the token counts come from: `{semconv.USAGE_SOURCE_PROVIDER}` when the server reported them, "
+        f"`{semconv.USAGE_SOURCE_ESTIMATED}` when chunks of a stream were counted. An estimate is never used for "
+        f"`{semconv.TIME_PER_OUTPUT_TOKEN}`.",
+        absent="there are no token counts",
+        source="otel-llm",
+        words=("usage.source", "usage_source", "estimated"),
+    ),
+    Term(
+        name=semconv.RESPONSE_TIME_TO_FIRST_CHUNK,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="From the start of the request to the first message of the stream, empty or not. The first chunk of "
+        f"OpenAI chat is an empty role delta, so this may be shorter than `{semconv.TIME_TO_FIRST_TOKEN}`.",
+        formula="time of first message - start of the request, waiting for a connection included",
+        absent="the answer is no stream, or nothing of it came",
+        source=_CLOCK,
+        words=("ttfc", "time_to_first_chunk"),
+    ),
+    Term(
+        name=semconv.TIME_TO_FIRST_TOKEN,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="From the start of the request to the first message with output (text, reasoning, a tool call): "
+        "what a reader waits for.",
+        formula="time of first message with output - start of the request, waiting for a connection included",
+        absent="the answer is no stream, or carried no output",
+        source=_CLOCK,
+        words=("ttft", "time_to_first_token", "first_token"),
+    ),
+    Term(
+        name=semconv.TIME_PER_OUTPUT_TOKEN,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="Mean time for each token after the first: the pace of decoding.",
+        formula="(duration - time_to_first_token) / (output_tokens - 1)",
+        absent="the answer is no stream, did not come to its end, has fewer than two tokens, or they are estimated",
+        source=f"{_CLOCK} and the tokens that the server reported",
+        words=("tpot", "itl", "inter_token_latency", "time_per_output_token"),
+    ),
+    Term(
+        name=semconv.STREAM_CHUNKS,
+        kind="attribute",
+        meaning="Messages that the stream held. A chunk is not a token: a server may send several tokens in one.",
+        absent="the answer is no stream",
+        source=_COUNT,
+        words=("chunks",),
+    ),
+    Term(
+        name=semconv.STREAM_MAX_GAP,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="The longest wait between two pieces of the stream: a stall that a mean hides.",
+        formula="max(time of piece - time of the piece before)",
+        absent="the answer is no stream, or came in one piece",
+        source=_CLOCK,
+        words=("gap", "max_gap", "stall"),
+    ),
+    Term(
+        name=semconv.OUTCOME,
+        kind="attribute",
+        meaning=f"How the call ended: `{semconv.OUTCOME_COMPLETED}`; `{semconv.OUTCOME_ABANDONED}` (the reader "
+        f"stopped before the end); `{semconv.OUTCOME_CANCELLED}` (the task was cancelled); `{semconv.OUTCOME_ERROR}`. "
+        "Only the last sets the span's status to ERROR.",
+        absent="another instrumentation made the span",
+        source="otel-llm",
+        words=("outcome",),
+    ),
+    Term(
+        name=semconv.ERROR_TYPE,
+        kind="attribute",
+        meaning="What went wrong: the HTTP status code as text, the class of the exception, the provider's code of an "
+        "error that came inside the stream, or `incomplete_stream` for one that was cut off.",
+        absent="nothing went wrong",
+        source="the answer, or the HTTP client",
+        words=("error",),
+    ),
+    Term(
+        name=semconv.ERROR_CODE,
+        kind="attribute",
+        meaning="The provider's own code of the error, e.g. `rate_limit_exceeded`.",
+        absent="nothing went wrong, or the provider gave no code",
+        source=_ANSWER,
+    ),
+    Term(
+        name=semconv.HTTP_RESPONSE_STATUS_CODE,
+        kind="attribute",
+        meaning="The answer's HTTP status.",
+        absent="no answer came",
+        source="the answer",
+        words=("status", "status_code"),
+    ),
+    Term(
+        name=semconv.HTTP_REQUEST_RESEND_COUNT,
+        kind="attribute",
+        meaning="How many attempts of the same call went before this one. A span is one attempt; that of a resend "
+        "links to the attempt before.",
+        absent="this is the first attempt",
+        source="the SDK's retry header, or attempts seen",
+        words=("resend", "retry", "retries", "resend_count"),
+    ),
+    Term(
+        name=semconv.ATTEMPT_BACKOFF,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="How long the SDK waited before this attempt.",
+        formula="start of this attempt - end of the attempt before",
+        absent="this is the first attempt",
+        source=_CLOCK,
+        words=("backoff",),
+    ),
+    Term(
+        name=semconv.RATELIMIT_LIMIT_REQUESTS,
+        kind="attribute",
+        meaning="How many requests the provider allows in its window.",
+        absent=_NO_HEADER,
+        source=_HEADERS,
+        words=("ratelimit",),
+    ),
+    Term(
+        name=semconv.RATELIMIT_LIMIT_TOKENS,
+        kind="attribute",
+        unit=semconv.UNIT_TOKENS,
+        meaning="How many tokens the provider allows in its window.",
+        absent=_NO_HEADER,
+        source=_HEADERS,
+    ),
+    Term(
+        name=semconv.RATELIMIT_REMAINING_REQUESTS,
+        kind="attribute",
+        meaning="How many requests are left in the provider's window.",
+        absent=_NO_HEADER,
+        source=_HEADERS,
+    ),
+    Term(
+        name=semconv.RATELIMIT_REMAINING_TOKENS,
+        kind="attribute",
+        unit=semconv.UNIT_TOKENS,
+        meaning="How many tokens are left in the provider's window.",
+        absent=_NO_HEADER,
+        source=_HEADERS,
+    ),
+    Term(
+        name=semconv.RETRY_AFTER,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="How long the provider asks to wait before another attempt.",
+        absent=_NO_HEADER,
+        source=_HEADERS,
+    ),
+    Term(
+        name=semconv.CONNECTION_WAIT,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="Time before the request could be sent: waiting for a free connection of the pool, then connect and "
+        "TLS. Part of the duration.",
+        absent="the transport does not tell (a custom one), or nothing was sent",
+        source="the HTTP client's trace events",
+        words=("connect", "connection", "pool"),
+    ),
+    Term(
+        name=semconv.SERVER_QUEUE_TIME,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="Time that the request waited in the server, by the server's own clock.",
+        absent=_NO_TIMINGS,
+        source=_ANSWER,
+    ),
+    Term(
+        name=semconv.SERVER_PREFILL_TIME,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="Time that the server took to read the prompt, by the server's own clock.",
+        absent=_NO_TIMINGS,
+        source=_ANSWER,
+        words=("prefill",),
+    ),
+    Term(
+        name=semconv.SERVER_DECODE_TIME,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="Time that the server took to make the tokens, by the server's own clock.",
+        absent=_NO_TIMINGS,
+        source=_ANSWER,
+        words=("decode",),
+    ),
+    Term(
+        name=semconv.QUEUE_NAME,
+        kind="attribute",
+        meaning="The application's own queue that the call waited in.",
+        absent="the application names none",
+        source="the application",
+        words=("queue",),
+    ),
+    Term(
+        name=semconv.QUEUE_WAIT,
+        kind="attribute",
+        unit=semconv.UNIT_SECONDS,
+        meaning="How long the call waited in the application's own queue, before its span began.",
+        absent="the application names no queue",
+        source="the application",
+        words=("queue_wait",),
+    ),
+    Term(
+        name=semconv.TRUNCATED,
+        kind="attribute",
+        meaning="The answer outgrew what is held of it (64 KiB of a stream), so what its middle says may be missing. "
+        "Counts and times go on.",
+        absent="nothing was cut",
+        source="otel-llm",
+        words=("truncated",),
+    ),
+    Term(
+        name=semconv.METADATA_PREFIX + "*",
+        kind="attribute",
+        meaning="The application's own values, under names of its own.",
+        absent="the application gives none",
+        source="the application",
+        words=("metadata",),
+    ),
+)
+
+_METRIC_ATTRIBUTE_TERMS: Final = (
+    Term(
+        name=semconv.TOKEN_TYPE,
+        kind="attribute",
+        meaning=f"On `{semconv.METRIC_TOKEN_USAGE}`: `{semconv.TOKEN_TYPE_INPUT}` or `{semconv.TOKEN_TYPE_OUTPUT}`.",
+        source="otel-llm",
+    ),
+    Term(
+        name=semconv.RESEND,
+        kind="attribute",
+        meaning=f"On `{semconv.METRIC_OPERATIONS}`: whether the attempt is a resend. Calls are attempts less resends.",
+        source="otel-llm",
+    ),
+    Term(
+        name=semconv.SELF_WHERE,
+        kind="attribute",
+        meaning=f"On `{semconv.METRIC_SELF_ERRORS}`: the part of otel-llm in which an error was swallowed.",
+        source="otel-llm",
+    ),
+    Term(
+        name=semconv.SELF_STATE,
+        kind="attribute",
+        meaning=f"On `{semconv.METRIC_SELF_SPANS}`: what became of the span, stored or dropped.",
+        source="otel-llm",
+    ),
+    Term(
+        name=semconv.SELF_REASON,
+        kind="attribute",
+        meaning=f"On `{semconv.METRIC_SELF_SPANS}`: why a span was dropped.",
+        absent="the span was not dropped",
+        source="otel-llm",
+    ),
+    Term(
+        name=semconv.METRIC_OVERFLOW,
+        kind="attribute",
+        meaning="Set on the one series that takes in whatever exceeds the limit of series of a metric.",
+        absent="the limit is not reached",
+        source="the OpenTelemetry SDK",
+    ),
+)
+
+_METRIC_TERMS: Final = (
+    Term(
+        name=semconv.METRIC_OPERATION_DURATION,
+        kind="metric",
+        unit=semconv.UNIT_SECONDS,
+        meaning="How long inferences took, one value an attempt, from the request to the answer's end. Histogram.",
+        formula="end of the answer - start of the request, waiting for a connection included",
+        source=_CLOCK,
+        words=("duration", "latency", "e2e"),
+    ),
+    Term(
+        name=semconv.METRIC_TOKEN_USAGE,
+        kind="metric",
+        unit=semconv.UNIT_TOKENS,
+        meaning=f"Tokens used, one value for input and one for output (`{semconv.TOKEN_TYPE}`). Histogram.",
+        absent="the answer reports no tokens; estimates are not counted here",
+        source=_ANSWER,
+        words=("token_usage", "usage"),
+    ),
+    Term(
+        name=semconv.METRIC_TIME_TO_FIRST_CHUNK,
+        kind="metric",
+        unit=semconv.UNIT_SECONDS,
+        meaning="From the start of the request to the first chunk, empty or not. Histogram, streams only.",
+        formula=f"as the attribute `{semconv.RESPONSE_TIME_TO_FIRST_CHUNK}`",
+        absent="the answer is no stream",
+        source=_CLOCK,
+    ),
+    Term(
+        name=semconv.METRIC_TIME_PER_OUTPUT_TOKEN,
+        kind="metric",
+        unit=semconv.UNIT_SECONDS,
+        meaning="Mean time for each token after the first. Histogram; resolves half a millisecond.",
+        formula="(duration - time_to_first_token) / (output_tokens - 1)",
+        absent=f"the span has no `{semconv.TIME_PER_OUTPUT_TOKEN}`",
+        source=f"{_CLOCK} and the tokens that the server reported",
+    ),
+    Term(
+        name=semconv.METRIC_OPERATIONS,
+        kind="metric",
+        unit=semconv.UNIT_OPERATIONS,
+        meaning="Inference attempts that ended. A counter without `error.type`, so that a ratio of errors sees the "
+        "first one.",
+        source=_COUNT,
+        words=("operations",),
+    ),
+    Term(
+        name=semconv.METRIC_ACTIVE_REQUESTS,
+        kind="metric",
+        unit=semconv.UNIT_REQUESTS,
+        meaning="Inferences in flight now, open streams included.",
+        source=_COUNT,
+        words=("active", "in_flight", "concurrency"),
+    ),
+    Term(
+        name=semconv.METRIC_SELF_ERRORS,
+        kind="metric",
+        unit=semconv.UNIT_ERRORS,
+        meaning="Errors of otel-llm's own that were kept from the application. Anything but 0 is worth a bug report.",
+        source=_COUNT,
+        words=("self", "errors_of_ours"),
+    ),
+    Term(
+        name=semconv.METRIC_SELF_SPANS,
+        kind="metric",
+        unit=semconv.UNIT_SPANS,
+        meaning="Spans that reached the store, by what became of them (`otel_llm.self.state`): nothing is lost without "
+        "being counted.",
+        source=_COUNT,
+        words=("dropped",),
+    ),
+)
+
+_FIGURE_TERMS: Final = (
+    Term(
+        name="attempts",
+        kind="figure",
+        meaning="HTTP attempts: inference spans in the range.",
+        source="the store",
+    ),
+    Term(
+        name="calls",
+        kind="figure",
+        meaning="Calls as the application sees them: what an SDK resends on its own is the same call. Retries of the "
+        "application's own are calls.",
+        formula="attempts - resends",
+        source="the store",
+    ),
+    Term(
+        name="failed_attempts",
+        kind="figure",
+        meaning="Attempts that ended in an error, those that were resent included.",
+        source="the store",
+    ),
+    Term(
+        name="errors",
+        kind="figure",
+        meaning="Calls that failed: a failed attempt that was resent is not a failed call.",
+        formula="failed attempts - resends, at least 0",
+        source="the store",
+    ),
+    Term(
+        name="error_rate",
+        kind="figure",
+        unit="1",
+        meaning="Share of calls that failed.",
+        formula="errors / calls",
+        absent="there are no calls",
+        source="the store",
+    ),
+    Term(
+        name="cancelled",
+        kind="figure",
+        meaning=f"Attempts with the outcome `{semconv.OUTCOME_CANCELLED}`. No error.",
+        source="the store",
+    ),
+    Term(
+        name="abandoned",
+        kind="figure",
+        meaning=f"Attempts with the outcome `{semconv.OUTCOME_ABANDONED}`. No error.",
+        source="the store",
+    ),
+    Term(
+        name="tokens_per_second",
+        kind="figure",
+        unit="{token}/s",
+        meaning="Throughput of output over all calls of the group together; for the pace of one call see "
+        f"`{semconv.TIME_PER_OUTPUT_TOKEN}`.",
+        formula="reported output tokens / (last end - first start)",
+        absent="no call of the group reports tokens",
+        source="the store",
+        words=("throughput",),
+    ),
+    Term(
+        name="percentiles",
+        kind="figure",
+        meaning="`p50`, `p90`, `p95`, `p99` and `max` of the values of single calls, exact, linear between "
+        "the two nearest ranks. The percentiles of the duration are over attempts that completed, those of the other "
+        "times over all attempts that have one.",
+        absent="there is no value; `p99` also below 100 values",
+        source="the store",
+        words=("p50", "p90", "p95", "p99", "median", "quantile"),
+    ),
+    Term(
+        name="cost",
+        kind="figure",
+        meaning="What the calls cost. Always absent in this version, which knows no prices.",
+        source="the store",
+    ),
+    Term(
+        name="energy",
+        kind="figure",
+        unit="J",
+        meaning="The energy that the calls took. Always absent in this version, which reads no GPU.",
+        source="the store",
+    ),
+)
+
+_SETTING_TERMS: Final = (
+    Term(
+        name=semconv.OTEL_LLM_CONFIG,
+        kind="variable",
+        meaning="The YAML file that holds the settings.",
+        absent="it is `./otel-llm.yaml`, else `otel-llm/otel-llm.yaml` in the platform's folder for user configuration",
+        source="user",
+        words=("config",),
+    ),
+    Term(
+        name="store.enabled",
+        kind="setting",
+        meaning="Whether spans, metrics and logs are kept in the local store.",
+        source="user",
+    ),
+    Term(
+        name="store.path",
+        kind="setting",
+        meaning="File of the local store (SQLite). Its folder is created.",
+        absent="it is `otel-llm/otel-llm.db` in the platform's folder for user data",
+        source="user",
+        words=("store", "database", "db"),
+    ),
+    Term(
+        name="store.max_size",
+        kind="setting",
+        unit="By",
+        meaning="The store's largest size; the oldest goes first.",
+        source="user",
+    ),
+    Term(
+        name="store.max_age",
+        kind="setting",
+        unit=semconv.UNIT_SECONDS,
+        meaning="How long the store keeps what it has.",
+        source="user",
+        words=("retention",),
+    ),
+    Term(
+        name="record.enabled",
+        kind="setting",
+        meaning="Whether calls are recorded. Off, spans of other instrumentations are still stored.",
+        source="user",
+    ),
+    Term(
+        name="record.hosts",
+        kind="setting",
+        meaning="Provider by `host` or `host:port`, for servers whose provider cannot be told from what they say, e.g. "
+        "`{localhost:8000: vllm}`. As a variable: `localhost:8000=vllm,10.0.0.7=tgi`.",
+        source="user",
+    ),
+    Term(
+        name="log.file",
+        kind="setting",
+        meaning="A file for the messages of otel-llm itself.",
+        absent="they go to the application's logging (logger `otel_llm`)",
+        source="user",
+    ),
+    Term(
+        name="log.level",
+        kind="setting",
+        meaning="The least severe level of messages of otel-llm itself.",
+        source="user",
+    ),
+)
+
+TERMS: Final = _CALL_TERMS + _METRIC_ATTRIBUTE_TERMS + _METRIC_TERMS + _FIGURE_TERMS + _SETTING_TERMS
+"""Every name, in the order of the reference page."""
+
+
+def find(word: str) -> Term | None:
+    """The term that ``word`` names: in full, by a short word, without its prefix, or as an environment variable."""
+    return _INDEX.get(_normal(word))
+
+
+def names() -> list[str]:
+    """Every word that `find` knows, full names first."""
+    return [term.name for term in TERMS] + [word for term in TERMS for word in term.words]
+
+
+def _normal(word: str) -> str:
+    return word.strip().lower().replace("-", "_").removesuffix(".*")
+
+
+def _index() -> dict[str, Term]:
+    """Names rank above short words, and those above the tails of names."""
+    index: dict[str, Term] = {}
+    for term in TERMS:
+        index.setdefault(_normal(term.name), term)
+        if term.kind == "setting":
+            index.setdefault(_normal(f"OTEL_LLM_{term.name.replace('.', '_')}"), term)
+    for term in TERMS:
+        for word in term.words:
+            index.setdefault(_normal(word), term)
+    for term in TERMS:
+        tail = term.name
+        while "." in tail:
+            tail = tail.partition(".")[2]
+            index.setdefault(_normal(tail), term)
+    return index
+
+
+_INDEX: Final = _index()

@@ -1,0 +1,94 @@
+"""``otel-llm doctor``: one real program under opentelemetry-instrument, and the findings as a user sees them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from otel_llm.cli import doctor, main
+from otel_llm.cli.checks import Check
+
+OTEL_LLM = Path(sys.executable).with_name("otel-llm")
+
+
+@pytest.fixture
+def environ(tmp_path):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    return kept | {"OTEL_LLM_STORE_PATH": str(tmp_path / "otel-llm.db"), "XDG_CONFIG_HOME": str(tmp_path)}
+
+
+def examine(environ, cwd):
+    result = subprocess.run(
+        [OTEL_LLM, "doctor", "--json"], env=environ, cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert result.stdout, result.stderr
+    found = {check["name"]: check for check in json.loads(result.stdout)}
+    return result.returncode, found
+
+
+def test_where_nothing_is_wrong_a_call_with_each_library_is_recorded(environ, tmp_path):
+    code, found = examine(environ, tmp_path)
+    assert found["self-test"] == {
+        "name": "self-test",
+        "status": "ok",
+        "detail": "a call with httpx and one with httpx2 was recorded with its tokens",
+        "fix": None,
+    }
+    assert code == 0
+    assert (found["store"]["status"], found["store"]["fix"]) == ("warn", "otel-llm run -- python app.py")
+
+
+def test_the_self_test_leaves_the_users_store_and_exporters_alone(environ, tmp_path):
+    environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    code, found = examine(environ, tmp_path)
+    assert found["self-test"]["status"] == "ok"
+    assert found["otlp"]["status"] == "fail"
+    assert code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_sdk_is_off_the_self_test_shows_it(environ, tmp_path):
+    code, found = examine(environ | {"OTEL_SDK_DISABLED": "true"}, tmp_path)
+    assert code == 1
+    assert found["sdk"]["fix"] == "unset OTEL_SDK_DISABLED"
+    assert found["self-test"]["status"] == "fail"
+    assert "called with httpx and httpx2, recorded 0" in found["self-test"]["detail"]
+
+
+def test_the_last_call_is_told_with_its_age(environ, tmp_path):
+    argv = [OTEL_LLM, "run", "--", sys.executable, "-m", "otel_llm.cli.specimen"]
+    subprocess.run(argv, env=environ, check=True, capture_output=True)
+    _, found = examine(environ, tmp_path)
+    assert found["store"]["status"] == "ok"
+    assert ", schema 1, WAL" in found["store"]["detail"]
+    assert found["calls"]["detail"].startswith("the last one began ")
+
+
+def test_a_store_that_cannot_be_written_is_told(environ, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, found = examine(environ | {"OTEL_LLM_STORE_PATH": str(tmp_path / "file" / "x.db")}, tmp_path)
+    assert code == 1
+    assert found["store"]["status"] == "fail"
+    assert found["self-test"]["status"] == "ok"
+
+
+def test_a_store_that_is_none_is_told(environ, tmp_path):
+    (tmp_path / "otel-llm.db").write_text("not a database, whatever its name says")
+    _, found = examine(environ, tmp_path)
+    assert found["store"]["status"] == "fail"
+    assert "expected a store of otel-llm" in found["store"]["detail"]
+
+
+@pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
+def test_a_finding_is_a_line_with_its_fix_below(status, code, monkeypatch):
+    check = Check(name="thing", status=status, detail="as it \x1b[31mis", fix="do that")
+    monkeypatch.setattr(doctor, "examine", lambda: iter([check]))
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == code
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == [status, "thing", "as", "it", "is"]
+    assert lines[1:] == ([] if status == "ok" else [["fix:", "do", "that"]])
