@@ -134,7 +134,8 @@ def test_one_call_has_no_course(recorded, piped):
 
 def test_markdown_is_a_table(two_models, piped):
     lines = piped("summary", "--format", "md").stdout.splitlines()
-    assert lines[2].startswith("| MODEL | CALLS | ERR | TTFT p50 |")
+    assert lines[2].startswith("| MODEL | CALLS | ERR | TTFT p50 | TTFT p95 |")
+    assert "COST" not in lines[2]
     assert lines[3].startswith("| --- | ---: |")
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -101,17 +101,21 @@ def _styled(columns: Sequence[Column], row: Sequence[str]) -> list[Text]:
 
 
 def _print_markdown(head: Text, columns: Sequence[Column], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
-    def line(cells: Iterable[str]) -> str:
-        return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+    """A table to paste: titles in full, without the columns in which nothing is said."""
 
-    lines = [
-        head.plain,
-        "",
-        line(column.title for column in columns),
-        line("---:" if column.right else "---" for column in columns),
-        *map(line, rows),
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cells[place].replace('|', '&#124;') for place in said)} |"
+
+    said = [
+        place
+        for place, column in enumerate(columns)
+        if column.rank == 0 or any(row[place] != output.ABSENT for row in rows)
     ]
-    click.echo("\n".join([*lines, *(f"\n{note}" for note in notes)]))
+    titles: list[str] = []
+    for column in columns:
+        titles.append(f"{titles[-1].split()[0]} {column.title}" if column.title in ("p95", "p99") else column.title)
+    marks = ["---:" if column.right else "---" for column in columns]
+    click.echo("\n".join([head.plain, "", *map(line, [titles, marks, *rows]), *(f"\n{note}" for note in notes)]))
 
 
 def _name(group: Group, dimension: str) -> str:
