@@ -85,13 +85,13 @@ def run_example(environ: Mapping[str, str], example: str, server: str) -> None:
 
 
 def streamed_call(environ: Mapping[str, str]) -> str:
-    """The span id of the newest stream whose tokens the server reported."""
+    """The span id of the first stream whose tokens the server reported."""
     listed = subprocess.run(
         [COMMANDS / "otel-llm", "calls", "list", "--json"], env=environ, check=True, capture_output=True
     )
     return next(
         call["span_id"]
-        for call in json.loads(listed.stdout)
+        for call in reversed(json.loads(listed.stdout))
         if call["attributes"].get("gen_ai.request.stream") and call["attributes"].get("gen_ai.usage.output_tokens")
     )
 
