@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
+from recording_store import hexed, show
 
-from conftest import hexed, show
 from otel_llm.cli import main
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract"

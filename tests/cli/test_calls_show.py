@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-
-from conftest import hexed, traced
+from recording_store import hexed, traced
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract"
 STREAM = {

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-
-from conftest import Recorded, hexed
+from recording_store import Recorded, hexed
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract"
 
