@@ -1,24 +1,18 @@
 """Room store: one batch of items, one short transaction. Runs on the writer's thread."""
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from otel_llm import boundary
-from otel_llm.store.rows import SPAN_COLUMNS, Encoder
+from otel_llm.store.rows import Encoder, insert_into
 from otel_llm.store.signals import LOG_COLUMNS, POINT_COLUMNS, PointEncoder, log_row
 
 
-def _insert_into(table: str, columns: Sequence[str]) -> str:
-    marks = ",".join("?" * len(columns))
-    return f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608
-
-
-_INSERT_SPAN: Final = _insert_into("spans", SPAN_COLUMNS)
-_INSERT_LOG: Final = _insert_into("logs", LOG_COLUMNS)
-_INSERT_POINT: Final = _insert_into("points", POINT_COLUMNS)
+_INSERT_LOG: Final = insert_into("logs", LOG_COLUMNS)
+_INSERT_POINT: Final = insert_into("points", POINT_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -88,8 +82,11 @@ class Batches:
             return
         sqlite.execute("SAVEPOINT spans")
         try:
-            rows = [self._spans.span(sqlite, span) for span in spans]
-            inserted = sqlite.executemany(_INSERT_SPAN, rows).rowcount
+            rows: defaultdict[str, list[tuple[object, ...]]] = defaultdict(list)
+            for span in spans:
+                statement, row = self._spans.span(sqlite, span)
+                rows[statement].append(row)
+            inserted = sum(sqlite.executemany(statement, alike).rowcount for statement, alike in rows.items())
         except Exception as error:
             if _is_about_file(error):
                 raise
@@ -102,7 +99,7 @@ class Batches:
 
     def _write_span(self, sqlite: sqlite3.Connection, span: Any, done: Done) -> int:
         try:
-            return sqlite.execute(_INSERT_SPAN, self._spans.span(sqlite, span, careful=True)).rowcount
+            return sqlite.execute(*self._spans.span(sqlite, span, careful=True)).rowcount
         except Exception as error:  # noqa: BLE001 - one strange span must not cost the others
             _lose("store.span", error, done)
         return 0

@@ -69,7 +69,7 @@ class Connection:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.Connection(  # not connect(), which other instrumentations wrap
-            self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=64
+            self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from otel_llm import semconv
 from otel_llm.store.filter import Filter
-from otel_llm.store.rows import ATTRIBUTES, KINDS, SERIES_FIELDS, SPAN_FIELDS
+from otel_llm.store.plans import ATTRIBUTES, KINDS, SERIES_FIELDS, SPAN_FIELDS
 from otel_llm.store.summary import GROUPINGS, summarize
 from otel_llm.store.values import presentable, unpack, unpack_value
 
@@ -212,7 +212,7 @@ class Reader:
             f"SELECT {_COLUMNS} FROM {_JOINS} {tail}", (cursor, newest, *values, limit)
         ).fetchall()  # noqa: S608
         reached = newest if filter.limit is None or len(rows) < filter.limit else int(rows[-1][0])
-        return [_span(row) for row in rows], reached
+        return sorted(map(_span, rows), key=lambda span: span.start_time_unix_nano), reached
 
     def trace(self, trace_id: str) -> list[StoredSpan]:
         """Every span of a trace, inference or not, in order of start."""

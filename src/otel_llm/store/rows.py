@@ -1,85 +1,30 @@
-"""Room store: finished spans, log records and metric points become rows. Runs on the writer's thread.
+"""Room store: finished spans become rows. Runs on the writer's thread, inside its transaction.
 
-Which field of a `Call` has a column, and where, is said once, here; `schema/` follows and a test compares the two.
-Written for speed, for the user's machine pays for each span: values move in C (`map`, `itemgetter`) and are judged
-together.
+Only what a span has is written: a row is its values together with the statement that takes them, for Python's sqlite3
+spends more on a ``None`` than on a number.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from itertools import repeat
-from math import copysign, isfinite
-from operator import itemgetter
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from collections.abc import Sequence
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_llm import semconv
-from otel_llm.call import Call
 from otel_llm.store import redaction
 from otel_llm.store.interning import Table
+from otel_llm.store.plans import ATTRIBUTES, PARAMETER_FIELDS, SERIES_FIELDS, Plans
 from otel_llm.store.values import is_clean, pack, pack_value
 
-SPAN_FIELDS: Final = (
-    *("time_to_first_token", "time_per_output_token", "queue_wait", "time_to_first_chunk", "stream_max_gap"),
-    *("connection_wait", "backoff", "retry_after", "server_queue_time", "server_prefill_time", "server_decode_time"),
-    *("input_tokens", "output_tokens", "resend_count", "cache_read_input_tokens", "cache_creation_input_tokens"),
-    *("reasoning_output_tokens", "stream_chunks", "remaining_requests", "remaining_tokens", "max_tokens", "seed"),
-    "response_id",
-)
-"""Fields of `Call` that differ from call to call: columns of ``spans``."""
-
-PARAMETER_FIELDS: Final = (
-    *("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop_sequences", "choice_count"),
-    *("reasoning_level", "encoding_formats", "dimension_count", "limit_requests", "limit_tokens"),
-)
-"""Fields of `Call` that a program repeats with every call: together one row of ``parameters``."""
-
-SERIES_FIELDS: Final = (
-    *("operation", "provider", "request_model", "response_model", "server_address", "server_port", "stream"),
-    *("finish_reasons", "usage_source", "outcome", "error_type", "error_code", "status_code", "queue_name"),
-    "truncated",
-)
-"""Fields of `Call` that few values share out among many calls: columns of ``series``."""
-
-SPAN_COLUMNS: Final = (
-    *("start_time", "duration", "series", "resource", *SPAN_FIELDS),
-    *("trace_id", "span_id", "parent_span_id", "parameters", "attributes", "details"),
-)
 SERIES_COLUMNS: Final = ("scope", "name", "kind", "status", "flags", *SERIES_FIELDS)
 RESOURCE_COLUMNS: Final = ("service", "content")
 SCOPE_COLUMNS: Final = ("name", "content")
 
-ATTRIBUTES: Final = {field.name: field.metadata["attribute"] for field in fields(Call) if field.metadata}
-"""Field of `Call` to attribute."""
-
-KINDS: Final = {
-    name: get_origin(kind) or kind
-    for name, hint in get_type_hints(Call).items()
-    if name in ATTRIBUTES
-    for kind in [next((part for part in get_args(hint) if part is not type(None)), hint)]
-}
-"""Field of `Call` to the type of its value."""
-
-MAX_ROW: Final = 256 * 1024
-"""[byte] What one span may hold in text."""
-
-_FIELDS: Final = SPAN_FIELDS + PARAMETER_FIELDS + SERIES_FIELDS
-_NAMES: Final = tuple(ATTRIBUTES[field] for field in _FIELDS)
-_CELL_KINDS: Final = tuple(KINDS[field] for field in _FIELDS)
-_SPAN: Final = slice(len(SPAN_FIELDS))
-_PARAMETERS: Final = slice(len(SPAN_FIELDS), len(SPAN_FIELDS) + len(PARAMETER_FIELDS))
-_SERIES: Final = slice(len(SPAN_FIELDS) + len(PARAMETER_FIELDS), len(_FIELDS))
-_FLOATS: Final = tuple(index for index, kind in enumerate(_CELL_KINDS) if kind is float)
-_TUPLES: Final = tuple(index for index, kind in enumerate(_CELL_KINDS) if kind is tuple)
-_pick_floats: Final = itemgetter(*_FLOATS)
-_pick_tuples: Final = itemgetter(*_TUPLES)
-_NO_PARAMETERS: Final = (None,) * len(PARAMETER_FIELDS)
+_ALWAYS: Final = ("start_time", "duration", "series", "resource", "trace_id", "span_id")
+_SOMETIMES: Final = ("parent_span_id", "parameters", "attributes", "details")
 _REASONS: Final = SERIES_FIELDS.index("finish_reasons")
 _OPERATION: Final = ATTRIBUTES["operation"]
-_INT63: Final = 2**63
-_MAX_REMEMBERED: Final = 4096
+_MAX_STATEMENTS: Final = 1024
 _MAX_OWNERS: Final = 256
 _HAS_PLACE: Final = 256
 _IS_REMOTE: Final = 512
@@ -89,8 +34,8 @@ class Encoder:
     """Makes rows, and the interned rows that they point at, inside the writer's transaction."""
 
     def __init__(self) -> None:
-        self._shapes: set[tuple[type, ...]] = set()
-        self._verdicts: dict[str, int] = {}
+        self._plans = Plans()
+        self._statements: dict[tuple[tuple[str, ...], bool, bool, bool, bool], str] = {}
         self._series = Table("series", SERIES_COLUMNS)
         self._bare = Table("series", SERIES_COLUMNS, limit=None)  # few: scopes x kinds x statuses x flags x operations
         self._parameters = Table("parameters", ("content",))
@@ -105,8 +50,10 @@ class Encoder:
             table.forget()
         self._seen.clear()
 
-    def span(self, connection: sqlite3.Connection, span: ReadableSpan, *, careful: bool = False) -> tuple[object, ...]:
-        """The row of ``spans`` for ``span``, in the order of `SPAN_COLUMNS`.
+    def span(
+        self, connection: sqlite3.Connection, span: ReadableSpan, *, careful: bool = False
+    ) -> tuple[str, tuple[object, ...]]:
+        """The statement that inserts ``span``, and its values.
 
         Args:
             connection: Inside a write transaction.
@@ -123,80 +70,55 @@ class Encoder:
         if context is None or start is None or end is None:
             message = "a span needs a context, a start and an end"
             raise ValueError(message)
-        rest = _copied(span.attributes)
-        cells = self._take_cells(rest, careful=careful)
-        if rest:
-            self._judge(rest)
+        attributes = _copied(span.attributes)
+        names, values = tuple(attributes), tuple(attributes.values())
+        plan = self._plans.plan(names, tuple(map(type, values)))
+        if careful or not plan.suits(values):
+            plan = self._plans.careful(names, values)
+        values = (*values, None)
+        rest = plan.remainder(values) if plan.rest else {}
+        details = _details(span)
         status, flags = span.status, context.trace_flags
         if parent is not None:
             flags |= _HAS_PLACE | _IS_REMOTE if parent.is_remote else _HAS_PLACE
-        details = _details(span)
         key = (
             self.scope(connection, span.instrumentation_scope),
             span.name,
             span.kind._value_,  # the public property costs four times as much
             status.status_code._value_,
             flags,
-            *cells[_SERIES],
+            *plan.series(values),
         )
-        series = self._series.known(key)
-        if series is None:
-            series = self._new_series(connection, key, rest, details)
-        setting = tuple(cells[_PARAMETERS])
-        return (
+        series = self._series.known(key) or self._new_series(connection, key, rest, details)
+        setting = self._setting(connection, plan.parameters(values), rest) if plan.parameters else None
+        row: list[object] = [
             start,
             end - start,
             series,
             self.resource(connection, span.resource),
-            *cells[_SPAN],
-            context.trace_id.to_bytes(16),
-            context.span_id.to_bytes(8),
-            None if parent is None else parent.span_id.to_bytes(8),
-            None if setting == _NO_PARAMETERS else self._setting(connection, setting, rest),
-            pack(rest) if rest else None,
-            pack(details) if details else None,
-        )
+            bytearray(context.trace_id.to_bytes(16)),  # sqlite3 takes a bytearray faster than bytes
+            bytearray(context.span_id.to_bytes(8)),
+        ]
+        if parent is not None:
+            row.append(bytearray(parent.span_id.to_bytes(8)))
+        if setting is not None:
+            row.append(setting)
+        if rest:
+            row.append(pack(rest))
+        if details:
+            row.append(pack(details))
+        shape = (plan.columns, parent is not None, setting is not None, bool(rest), bool(details))
+        return self._statements.get(shape) or self._statement(*shape), (*row, *plan.pick(values))
 
-    def _take_cells(self, rest: dict[str, Any], *, careful: bool) -> list[Any]:
-        """Take out of ``rest`` what has a column and fits it; other cells are ``None``.
-
-        Most spans look like one before: the types are compared all at once.
-        """
-        cells = list(map(rest.pop, _NAMES, repeat(None)))
-        shape = tuple(map(type, cells))
-        floats = _pick_floats(cells)
-        told = list(filter(None, floats))
-        usual = (
-            not careful
-            and shape in self._shapes
-            and len(told) + floats.count(None) == len(floats)  # a zero may be a negative one
-            and isfinite(sum(told))
-            and all(type(item) is str for items in _pick_tuples(cells) if items is not None for item in items)
-        )
-        if usual:
-            return cells
-        fitting = True
-        for index, value in enumerate(cells):
-            if value is not None and not _fits(value, _CELL_KINDS[index]):
-                rest[_NAMES[index]] = value
-                cells[index] = None
-                fitting = False
-        if fitting and len(self._shapes) < _MAX_REMEMBERED:
-            self._shapes.add(shape)
-        return cells
-
-    def _judge(self, rest: dict[str, Any]) -> None:
-        """Remove from ``rest`` what must never be stored."""
-        for key in list(rest):
-            verdict = self._verdicts.get(key)
-            if verdict is None:
-                verdict = redaction.verdict(key)
-                if len(self._verdicts) < _MAX_REMEMBERED:
-                    self._verdicts[key] = verdict
-            if verdict == redaction.DROP:
-                del rest[key]
-            elif verdict == redaction.CLEAN:
-                rest[key] = redaction.clean(key, rest[key])
+    def _statement(self, columns: tuple[str, ...], *sometimes: bool) -> str:
+        """The INSERT for rows of this shape."""
+        if len(self._statements) >= _MAX_STATEMENTS:
+            self._statements.clear()
+        said = [name for name, present in zip(_SOMETIMES, sometimes, strict=True) if present]
+        statement = insert_into("spans", (*_ALWAYS, *said, *columns))
+        parent, setting, rest, details = sometimes
+        self._statements[columns, parent, setting, rest, details] = statement
+        return statement
 
     def _new_series(
         self, connection: sqlite3.Connection, key: tuple[Any, ...], rest: dict[str, Any], details: dict[str, Any]
@@ -265,6 +187,12 @@ class Encoder:
         return number
 
 
+def insert_into(table: str, columns: Sequence[str]) -> str:
+    """The statement that inserts a row, unless it is there already."""
+    marks = ",".join("?" * len(columns))
+    return f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608
+
+
 def _said(fields_of: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     """Attributes again, of what is known."""
     return {ATTRIBUTES[name]: value for name, value in zip(fields_of, values, strict=True) if value is not None}
@@ -277,19 +205,6 @@ def _copied(attributes: Any) -> dict[str, Any]:
     except AttributeError:
         copied = attributes
     return copied if type(copied) is dict else dict(copied or {})
-
-
-def _fits(value: Any, kind: type) -> bool:
-    """Whether a column gives ``value`` back as it is: SQLite has no NaN, no negative zero and no wider integers."""
-    if type(value) is not kind:
-        return False
-    if kind is float:
-        return isfinite(value) and (value != 0.0 or copysign(1.0, value) > 0.0)
-    if kind is int:
-        return bool(-_INT63 <= value < _INT63)
-    if kind is str:
-        return is_clean(value)
-    return kind is not tuple or all(type(item) is str for item in value)
 
 
 def _details(span: ReadableSpan) -> dict[str, Any]:

@@ -1,0 +1,180 @@
+"""Room store: which attribute goes where, decided once for each set of attributes. No I/O, no clock.
+
+Which field of a `Call` has a column, and where, is said once, here; `schema/` follows and a test compares the two.
+Most spans carry the same attributes, of the same types, as one before. So the decision is made for names and types
+together and remembered as a `Plan`; a span's values are then moved in C.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from math import copysign, isfinite
+from operator import itemgetter
+from typing import Any, Final, TypeAlias, get_args, get_origin, get_type_hints
+
+from otel_llm.call import Call
+from otel_llm.store import redaction
+from otel_llm.store.values import is_clean
+
+SPAN_FIELDS: Final = (
+    *("time_to_first_token", "time_per_output_token", "queue_wait", "time_to_first_chunk", "stream_max_gap"),
+    *("connection_wait", "backoff", "retry_after", "server_queue_time", "server_prefill_time", "server_decode_time"),
+    *("input_tokens", "output_tokens", "resend_count", "cache_read_input_tokens", "cache_creation_input_tokens"),
+    *("reasoning_output_tokens", "stream_chunks", "remaining_requests", "remaining_tokens", "max_tokens", "seed"),
+    "response_id",
+)
+"""Fields of `Call` that differ from call to call: columns of ``spans``."""
+
+PARAMETER_FIELDS: Final = (
+    *("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop_sequences", "choice_count"),
+    *("reasoning_level", "encoding_formats", "dimension_count", "limit_requests", "limit_tokens"),
+)
+"""Fields of `Call` that a program repeats with every call: together one row of ``parameters``."""
+
+SERIES_FIELDS: Final = (
+    *("operation", "provider", "request_model", "response_model", "server_address", "server_port", "stream"),
+    *("finish_reasons", "usage_source", "outcome", "error_type", "error_code", "status_code", "queue_name"),
+    "truncated",
+)
+"""Fields of `Call` that few values share out among many calls: columns of ``series``."""
+
+ATTRIBUTES: Final = {field.name: field.metadata["attribute"] for field in fields(Call) if field.metadata}
+"""Field of `Call` to attribute."""
+
+KINDS: Final = {
+    name: get_origin(kind) or kind
+    for name, hint in get_type_hints(Call).items()
+    if name in ATTRIBUTES
+    for kind in [next((part for part in get_args(hint) if part is not type(None)), hint)]
+}
+"""Field of `Call` to the type of its value."""
+
+Values: TypeAlias = tuple[Any, ...]
+Pick: TypeAlias = Callable[[Values], Values]
+
+_SPAN_PLACES: Final = {ATTRIBUTES[name]: (name, KINDS[name]) for name in SPAN_FIELDS}
+_SHARED_KINDS: Final = {ATTRIBUTES[name]: KINDS[name] for name in (*SERIES_FIELDS, *PARAMETER_FIELDS)}
+_INT63: Final = 2**63
+_MAX_PLANS: Final = 2048
+
+
+class Misfit:
+    """Stands for the type of a value that no column can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What becomes of the values of a span with certain attributes.
+
+    The functions take the values with a ``None`` after the last.
+
+    Attributes:
+        columns: Columns of ``spans`` that have a value.
+        pick: Their values.
+        series: Values of `SERIES_FIELDS`.
+        parameters: Values of `PARAMETER_FIELDS`; no function when there are none.
+        floats: Values that must be finite.
+        tuples: Values that must hold texts only.
+        rest: Names and places of what goes into JSON.
+        cleaned: Those of them that must be cleaned first.
+    """
+
+    columns: tuple[str, ...]
+    pick: Pick
+    series: Pick
+    parameters: Pick | None
+    floats: Pick
+    tuples: Pick
+    rest: tuple[tuple[str, int], ...]
+    cleaned: tuple[str, ...]
+
+    def suits(self, values: Values) -> bool:
+        """Whether the columns give all values back as they are, but for integers beyond 64 bits and lone surrogates."""
+        floats = self.floats(values)
+        return (
+            isfinite(sum(floats))
+            and (0.0 not in floats or all(value != 0.0 or copysign(1.0, value) > 0.0 for value in floats))
+            and all(type(item) is str for items in self.tuples(values) for item in items)
+        )
+
+    def remainder(self, values: Values) -> dict[str, Any]:
+        """What goes into JSON, without what must not be stored."""
+        rest = {name: values[index] for name, index in self.rest}
+        for name in self.cleaned:
+            rest[name] = redaction.clean(name, rest[name])
+        return rest
+
+
+class Plans:
+    """Makes and remembers plans."""
+
+    def __init__(self) -> None:
+        self._plans: dict[tuple[tuple[str, ...], tuple[type, ...]], Plan] = {}
+
+    def plan(self, names: tuple[str, ...], kinds: tuple[type, ...]) -> Plan:
+        """The plan for attributes with these names and types."""
+        key = (names, kinds)
+        known = self._plans.get(key)
+        if known is None:
+            known = _make(names, kinds)
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            self._plans[key] = known
+        return known
+
+    def careful(self, names: tuple[str, ...], values: Values) -> Plan:
+        """The plan that leaves out of the columns what would not come back as it is."""
+        return self.plan(names, tuple(type(value) if _fits(value) else Misfit for value in values))
+
+
+def _make(names: tuple[str, ...], kinds: tuple[type, ...]) -> Plan:
+    spans: list[tuple[str, int]] = []
+    shared: dict[str, int] = {}
+    rest: list[tuple[str, int]] = []
+    cleaned: list[str] = []
+    for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        field, wanted = _SPAN_PLACES.get(name, (None, None))
+        if field is not None and kind is wanted:
+            spans.append((field, index))
+        elif _SHARED_KINDS.get(name) is kind:
+            shared[name] = index
+        else:
+            verdict = redaction.verdict(name)
+            if verdict != redaction.DROP:
+                rest.append((name, index))
+            if verdict == redaction.CLEAN:
+                cleaned.append(name)
+    held = [*(index for _, index in spans), *shared.values()]
+    nothing = len(names)
+    parameters = [shared.get(ATTRIBUTES[field], nothing) for field in PARAMETER_FIELDS]
+    return Plan(
+        columns=tuple(field for field, _ in spans),
+        pick=_picker([index for _, index in spans]),
+        series=_picker([shared.get(ATTRIBUTES[field], nothing) for field in SERIES_FIELDS]),
+        parameters=_picker(parameters) if min(parameters) < nothing else None,
+        floats=_picker([index for index in held if kinds[index] is float]),
+        tuples=_picker([index for index in held if kinds[index] is tuple]),
+        rest=tuple(rest),
+        cleaned=tuple(cleaned),
+    )
+
+
+def _picker(indexes: Sequence[int]) -> Pick:
+    """`itemgetter` that always gives a tuple."""
+    if not indexes:
+        return lambda _: ()
+    if len(indexes) == 1:
+        (only,) = indexes
+        return lambda values: (values[only],)
+    return itemgetter(*indexes)
+
+
+def _fits(value: Any) -> bool:
+    """Whether a column gives ``value`` back as it is: SQLite has no NaN, no negative zero and no wider integers."""
+    kind = type(value)
+    if kind is float:
+        return isfinite(value) and (value != 0.0 or copysign(1.0, value) > 0.0)
+    if kind is int:
+        return bool(-_INT63 <= value < _INT63)
+    if kind is str:
+        return is_clean(value)
+    return kind is bool or (kind is tuple and all(type(item) is str and is_clean(item) for item in value))
