@@ -1,4 +1,4 @@
-"""A store filled through the real exporter, and a command on a real terminal. Not in conftest.py: its name is unique."""
+"""A store filled through the real exporter, and a command on a real terminal. Not in conftest.py, for its unique name."""
 
 import fcntl
 import os
