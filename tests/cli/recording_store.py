@@ -1,4 +1,4 @@
-"""A store filled through the real exporter, and a command on a real terminal. Not in conftest.py, for its unique name."""
+"""A store filled through the real exporter, and a command on a real terminal."""
 
 import fcntl
 import os
