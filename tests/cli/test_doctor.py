@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,28 +60,33 @@ def test_where_the_sdk_is_off_the_self_test_shows_it(environ, tmp_path):
     assert "called with httpx and httpx2, recorded 0" in found["self-test"]["detail"]
 
 
-def test_the_last_call_is_told_with_its_age(environ, tmp_path):
-    argv = [OTEL_LLM, "run", "--", sys.executable, "-m", "otel_llm.cli.specimen"]
-    subprocess.run(argv, env=environ, check=True, capture_output=True)
-    _, found = examine(environ, tmp_path)
-    assert found["store"]["status"] == "ok"
-    assert ", schema 1, WAL" in found["store"]["detail"]
-    assert found["calls"]["detail"].startswith("the last one began ")
+def test_the_last_call_is_told_with_its_age(recorded):
+    recorded.add(took=1.0)
+    recorded.written()
+    store, calls = doctor._store(recorded.path)
+    assert (store.status, calls.status) == ("ok", "ok")
+    assert ", schema 1, WAL" in store.detail
+    assert re.fullmatch(r"the last one began 6\d\.\ds ago", calls.detail)
 
 
-def test_a_store_that_cannot_be_written_is_told(environ, tmp_path):
+def test_a_store_without_a_call_is_told(recorded):
+    recorded.open_parent().end()
+    recorded.written()
+    assert [check.detail for check in doctor._store(recorded.path)][1:] == ["no call yet"]
+
+
+def test_a_store_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    code, found = examine(environ | {"OTEL_LLM_STORE_PATH": str(tmp_path / "file" / "x.db")}, tmp_path)
-    assert code == 1
-    assert found["store"]["status"] == "fail"
-    assert found["self-test"]["status"] == "ok"
+    (check,) = doctor._store(tmp_path / "file" / "x.db")
+    assert (check.status, check.detail) == ("fail", f"{tmp_path / 'file' / 'x.db'} cannot be written")
 
 
-def test_a_store_that_is_none_is_told(environ, tmp_path):
-    (tmp_path / "otel-llm.db").write_text("not a database, whatever its name says")
-    _, found = examine(environ, tmp_path)
-    assert found["store"]["status"] == "fail"
-    assert "expected a store of otel-llm" in found["store"]["detail"]
+def test_a_store_that_is_none_is_told(tmp_path):
+    path = tmp_path / "otel-llm.db"
+    path.write_text("not a database, whatever its name says")
+    (check,) = doctor._store(path)
+    assert check.status == "fail"
+    assert "expected a store of otel-llm" in check.detail
 
 
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])

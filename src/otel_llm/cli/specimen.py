@@ -15,7 +15,9 @@ LIBRARIES: Final = ("httpx", "httpx2")
 INPUT_TOKENS: Final = 7
 OUTPUT_TOKENS: Final = 3
 _TIMEOUT: Final = 10.0
-"""[s]"""
+"""Most time for a call [s]."""
+_POLL: Final = 0.01
+"""How soon the server sees that it is to stop [s]."""
 
 _QUESTION: Final = {"model": "otel-llm-doctor", "messages": [{"role": "user", "content": "Are you there?"}]}
 _ANSWER: Final = {
@@ -51,7 +53,7 @@ class _Model(BaseHTTPRequestHandler):
 def main() -> None:
     """Call, and print who called."""
     with HTTPServer(("127.0.0.1", 0), _Model) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/v1/chat/completions"
         for name in LIBRARIES:
             if find_spec(name) is None:
