@@ -1,0 +1,43 @@
+"""The command ``otel-llm``. Each command is one module, loaded when it is called: ``--help`` imports none of them."""
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+_COMMANDS: Final = {
+    "calls": ("otel_llm.cli.calls", "List inference calls, or show one with its timeline."),
+    "config": ("otel_llm.cli.config", "Show or check the configuration."),
+    "db": ("otel_llm.cli.db", "Look after the local store."),
+    "doctor": ("otel_llm.cli.doctor", "Find out why nothing, or not everything, is recorded."),
+    "explain": ("otel_llm.cli.explain", "Say what a metric or attribute means and how it is measured."),
+    "run": ("otel_llm.cli.run", "Run a command instrumented."),
+    "summary": ("otel_llm.cli.summary", "Percentiles, tokens and errors over a time range."),
+    "tail": ("otel_llm.cli.tail", "Print calls as they finish."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="otel-llm", prog_name="otel-llm")
+def main() -> None:
+    """See how your LLM inference performs: data on stdout, talk on stderr.
+
+    Exit codes: 0 ok, 1 error, 2 usage, 3 no data, 4 a threshold or alert tripped.
+    """
