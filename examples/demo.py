@@ -22,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 COMMANDS = Path(sys.executable).parent
 TEXT_EXAMPLES = ("chat", "stream", "stream_without_usage", "four_at_once", "errors")
+SERVER = "server: "
 READY_WITHIN = 60.0
 EXIT_WITHIN = 10.0
 
@@ -79,9 +80,42 @@ def run(environ: Mapping[str, str], *command: str) -> None:
 
 
 def run_example(environ: Mapping[str, str], example: str, server: str) -> None:
-    """Run one of the examples against ``server``, recorded."""
+    """Run one of the examples against ``server``, recorded. All that it printed is kept beside the store.
+
+    Raises:
+        SystemExit: The example failed.
+    """
+    command = ("opentelemetry-instrument", "python", f"examples/{example}.py")
+    print(f"\n$ {' '.join(command)}", flush=True)
     at_server = {**environ, "OPENAI_BASE_URL": f"{server}/v1"}
-    run(at_server, "opentelemetry-instrument", "python", f"examples/{example}.py")
+    done = subprocess.run(
+        [COMMANDS / command[0], *command[1:]],
+        env=at_server,
+        cwd=HERE.parent,
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    Path(environ["OTEL_LLM_STORE_PATH"]).with_name(f"{example}.out").write_text(done.stdout)
+    for line in done.stdout.splitlines():
+        print(in_words(line.removeprefix(SERVER)) if line.startswith(SERVER) else line)
+    if done.returncode:
+        message = f"demo: {example} ended with {done.returncode}"
+        raise SystemExit(message)
+
+
+def in_words(reported: str) -> str:
+    """One line of what the model server said of a call, from its JSON."""
+    said = json.loads(reported)
+    if "error" in said:
+        return f"server: {said['status']} {said['error']['type']}"
+    timings = said.get("timings")
+    if timings is None:
+        return f"server: {said['usage']['prompt_tokens']} tokens in"
+    return (
+        f"server: {timings['cache_n'] + timings['prompt_n']} tokens in ({timings['cache_n']} cached), "
+        f"{timings['predicted_n']} out, prefill {timings['prompt_ms']:.0f} ms, decode {timings['predicted_ms']:.0f} ms"
+    )
 
 
 def streamed_call(environ: Mapping[str, str]) -> str:

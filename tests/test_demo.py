@@ -21,9 +21,10 @@ UNSEEN_BY_THE_SERVER = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demo:
-    """A finished run: what it printed, what ``otel-llm`` says of it."""
+    """A finished run: what it printed, what the model server reported, what ``otel-llm`` says of it."""
 
     printed: str
+    servers: list[dict[str, Any]]
     complained: str
     calls: list[dict[str, Any]]
     summary: dict[str, Any]
@@ -48,6 +49,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     desk = Desk(folder / "otel-llm.db")
     return Demo(
         printed=done.stdout,
+        servers=[server for kept in folder.glob("*.out") for server in said(kept.read_text())],
         complained=done.stderr,
         calls=desk.ask("calls", "list", "--limit", "100"),
         summary=desk.ask("summary", "--by", "model"),
@@ -57,11 +59,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 @pytest.fixture(scope="module")
 def pairs(demo: Demo) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Each answer that the server gave an id: what it reported, and the call as recorded."""
-    return [(server, demo.by_id[server["id"]]) for server in said(demo.printed) if "id" in server]
+    return [(server, demo.by_id[server["id"]]) for server in demo.servers if "id" in server]
 
 
 def test_every_call_is_one_span(demo):
-    assert len(demo.calls) == len(said(demo.printed)) == 9
+    assert len(demo.calls) == len(demo.servers) == 9
 
 
 def test_nothing_is_said_that_the_applications_did_not_say(demo):
@@ -137,7 +139,7 @@ def test_a_refused_call_has_no_tokens(demo):
 
 def test_embeddings_carry_the_tokens_that_the_server_reported(demo):
     (call,) = (call for call in demo.calls if call["attributes"]["gen_ai.operation.name"] == "embeddings")
-    (server,) = (server for server in said(demo.printed) if set(server) == {"usage"})
+    (server,) = (server for server in demo.servers if set(server) == {"usage"})
     assert call["attributes"]["gen_ai.usage.input_tokens"] == server["usage"]["prompt_tokens"]
 
 
