@@ -10,7 +10,6 @@ from otel_llm import boundary
 from otel_llm.store.rows import Encoder, insert_into
 from otel_llm.store.signals import LOG_COLUMNS, POINT_COLUMNS, PointEncoder, log_row
 
-
 _INSERT_LOG: Final = insert_into("logs", LOG_COLUMNS)
 _INSERT_POINT: Final = insert_into("points", POINT_COLUMNS)
 

@@ -72,19 +72,7 @@ class Connection:
             self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            steps = schema_steps()
-            if version > len(steps):
-                message = f"{self.path}: expected schema {len(steps)} or older, found {version}"
-                raise NewerSchemaError(message)
-            if version == 0:
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first page is written
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            for number, step in enumerate(steps[version:], start=version + 1):
-                connection.executescript(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _migrate(connection, self.path)
         except BaseException:
             connection.close()
             raise
@@ -161,12 +149,40 @@ class Connection:
                 finally:
                     self.sqlite.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
 
+    def set_aside(self) -> Path | None:
+        """Close, and quarantine the damaged file; ``None`` when another process did so before."""
+        with contextlib.suppress(sqlite3.Error):
+            self.sqlite.close()
+        with self.locked(timeout=BUSY_TIMEOUT):
+            return quarantine(self.path) if self.is_current() else None
+
     def close(self) -> None:
         """Close, under the lock where it can be had: the last one to close checkpoints."""
         with contextlib.suppress(sqlite3.Error, OSError), contextlib.ExitStack() as stack:
             with contextlib.suppress(BusyError):
                 stack.enter_context(self.locked(timeout=BUSY_TIMEOUT))
             self.sqlite.close()
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Set the file's properties and bring its schema up to date.
+
+    Raises:
+        NewerSchemaError: A later version wrote it.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    steps = schema_steps()
+    if version > len(steps):
+        message = f"{path}: expected schema {len(steps)} or older, found {version}"
+        raise NewerSchemaError(message)
+    if version == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first page is written
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    for number, step in enumerate(steps[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def schema_steps() -> list[str]:

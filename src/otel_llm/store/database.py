@@ -139,7 +139,7 @@ class Database:
         )
 
     def _writer(self) -> Writer:
-        """This process's writer. A dict and no lock: `dict.setdefault` is atomic, and a lock may be held across a fork."""
+        """This process's writer. No lock, for one may be held across a fork: `dict.setdefault` is atomic."""
         pid = os.getpid()
         writer = self._writers.get(pid)
         return writer if writer is not None else self._new_writer(pid)

@@ -182,7 +182,7 @@ class StoreMetricReader(MetricReader):
         self._database = database
         self._cancel = database.every(interval, self.collect)
 
-    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_kwargs: Any) -> None:
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_kwargs: Any) -> None:  # noqa: ARG002 - the SDK's signature
         if any(
             of_scope.metrics for of_resource in metrics_data.resource_metrics for of_scope in of_resource.scope_metrics
         ):

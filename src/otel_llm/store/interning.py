@@ -46,13 +46,12 @@ class Table:
         digest = hashlib.blake2b(json.dumps(row, default=repr).encode(), digest_size=16).digest()
         found = connection.execute(self._select, (digest,)).fetchone()
         if found is None:
-            if self._count is None:
-                self._count = connection.execute(self._size).fetchone()[0]
-            if self._limit is not None and self._count >= self._limit:
+            count = int(connection.execute(self._size).fetchone()[0]) if self._count is None else self._count
+            if self._limit is not None and count >= self._limit:
                 return None
             connection.execute(self._insert, (digest, *row))
             found = connection.execute(self._select, (digest,)).fetchone()
-            self._count += 1
+            self._count = count + 1
         if len(self._ids) >= 2 * LIMIT:
             self._ids.clear()
         self._ids[key] = found[0]

@@ -208,16 +208,15 @@ class Reader:
         where, values = filter.where()
         limit = -1 if filter.limit is None else filter.limit
         tail = f"WHERE spans.id > ? AND spans.id <= ? AND {where} ORDER BY spans.id LIMIT ?"
-        rows = self._sqlite.execute(
-            f"SELECT {_COLUMNS} FROM {_JOINS} {tail}", (cursor, newest, *values, limit)
-        ).fetchall()  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM {_JOINS} {tail}"  # noqa: S608 - constants and placeholders
+        rows = self._sqlite.execute(query, (cursor, newest, *values, limit)).fetchall()
         reached = newest if filter.limit is None or len(rows) < filter.limit else int(rows[-1][0])
         return sorted(map(_span, rows), key=lambda span: span.start_time_unix_nano), reached
 
     def trace(self, trace_id: str) -> list[StoredSpan]:
         """Every span of a trace, inference or not, in order of start."""
         key = _bytes(trace_id, _TRACE_DIGITS)
-        return list(self._by_ids(f"SELECT id FROM spans INDEXED BY spans_identity WHERE trace_id = ?", (key,)))
+        return list(self._by_ids("SELECT id FROM spans INDEXED BY spans_identity WHERE trace_id = ?", (key,)))
 
     def show(self, identifier: str) -> StoredSpan:
         """The span with this span id, or the one call of the trace with this trace id.
@@ -232,10 +231,8 @@ class Reader:
         """
         digits = identifier.strip().lower().removeprefix("0x")
         if not (_LEAST_PREFIX <= len(digits) <= _TRACE_DIGITS) or set(digits) - set("0123456789abcdef"):
-            raise StoreError(
-                identifier, expected=f"a span or trace id of {_LEAST_PREFIX} to {_TRACE_DIGITS} hexadecimal digits",
-                found=repr(identifier), hint="see otel-llm calls",
-            )  # fmt: skip
+            wanted = f"a span or trace id of {_LEAST_PREFIX} to {_TRACE_DIGITS} hexadecimal digits"
+            raise StoreError("ID", expected=wanted, found=repr(identifier), hint="see otel-llm calls")  # noqa: EM101 - the place
         found = list(self._by_ids(*_range("span_id", digits, _SPAN_DIGITS))) if len(digits) <= _SPAN_DIGITS else []
         if not found:
             found = list(self._by_ids(*_range("trace_id", digits, _TRACE_DIGITS)))
@@ -249,9 +246,8 @@ class Reader:
             )
         if len(found) > 1:
             ids = [span.span_id for span in found]
-            raise AmbiguousError(
-                identifier, expected="one span", found=f"{len(ids)}", hint=f"say which: {', '.join(ids[:8])}", candidates=ids
-            )  # fmt: skip
+            hint = f"say which: {', '.join(ids[:8])}"
+            raise AmbiguousError(identifier, expected="one span", found=str(len(ids)), hint=hint, candidates=ids)
         return found[0]
 
     def summary(self, filter: Filter, by: tuple[str, ...] = ()) -> dict[str, Any]:  # noqa: A002 - see above
@@ -266,25 +262,36 @@ class Reader:
         """
         unknown = [word for word in by if word not in GROUPINGS]
         if unknown:
-            raise StoreError("by", expected=f"any of {', '.join(GROUPINGS)}", found=repr(unknown[0]))
+            where = "by"
+            raise StoreError(where, expected=f"any of {', '.join(GROUPINGS)}", found=repr(unknown[0]))
         return summarize(self._sqlite, filter, by)
 
     def info(self) -> dict[str, Any]:
-        """What the file is and holds; sizes in bytes, times in ns since the epoch."""
-        one = lambda query: self._sqlite.execute(query).fetchone()  # noqa: E731 - four uses, one line each
-        oldest, newest = one("SELECT min(start_time), max(start_time) FROM spans")
+        """What the file is and holds.
+
+        ``max_size`` [byte] and ``max_age`` [s] are the quotas of the last writer, ``None`` before there was one.
+        Sizes are bytes, times nanoseconds since the epoch.
+        """
+        oldest, newest = self._row("SELECT min(start_time), max(start_time) FROM spans")
         wal = self.path.with_name(self.path.name + "-wal")
+        limits = dict(self._sqlite.execute("SELECT key, value FROM meta").fetchall())
         return {
             "path": str(self.path),
             "size": self.path.stat().st_size,
             "wal_size": wal.stat().st_size if wal.exists() else 0,
+            "max_size": limits.get("max_size"),
+            "max_age": limits.get("max_age"),
             "schema_version": self.schema_version,
             "sqlite_version": sqlite3.sqlite_version,
-            "journal_mode": one("PRAGMA journal_mode")[0],
-            "rows": {table: one(f"SELECT count(*) FROM {table}")[0] for table in _TABLES},  # noqa: S608
+            "journal_mode": self._row("PRAGMA journal_mode")[0],
+            "rows": {table: self._row(f"SELECT count(*) FROM {table}")[0] for table in _TABLES},  # noqa: S608
             "oldest": oldest,
             "newest": newest,
         }
+
+    def _row(self, query: str) -> tuple[Any, ...]:
+        found: tuple[Any, ...] = self._sqlite.execute(query).fetchone()
+        return found
 
     def _spans(self, tail: str, values: Sequence[object]) -> Iterator[StoredSpan]:
         for row in self._sqlite.execute(f"SELECT {_COLUMNS} FROM {_JOINS} {tail}", values):  # noqa: S608
@@ -306,7 +313,7 @@ def _bytes(digits: str, whole: int) -> bytes:
     except ValueError:
         key = b""
     if len(key) * 2 != whole:
-        raise StoreError("id", expected=f"{whole} hexadecimal digits", found=repr(digits))
+        raise StoreError(repr(digits), expected=f"{whole} hexadecimal digits", found=f"{len(digits)} characters")
     return key
 
 
@@ -345,6 +352,6 @@ def _span(row: Sequence[Any]) -> StoredSpan:
         dropped={
             what: details[f"dropped_{what}"]
             for what in ("attributes", "events", "links")
-            if f"dropped_{what}" in details
+            if details.get(f"dropped_{what}")
         },
     )

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from otel_llm.redaction import scrub
+
 KEEP: Final = 0
 CLEAN: Final = 1
 DROP: Final = 2
@@ -25,15 +27,6 @@ _TEXTS: Final = frozenset({"exception.message", "exception.stacktrace", "error.m
 # Every repeat is capped and starts at a fixed text, so the time stays linear whatever the text holds.
 _QUERY: Final = re.compile(r"(://[^\s?\"'<>]{0,2048})\?[^\s\"'<>)\]}]*")
 _USERINFO: Final = re.compile(r"(?<=://)[^\s/@\"'<>]{1,256}@")
-_NAMED: Final = re.compile(
-    r"((?:api[-_]?key|access[-_]token|authorization|[?&]key|bearer)[\"']?\s{0,2}[:= ]\s{0,2}[\"']?(?:bearer )?)"
-    r"[^\s\"',;&]{8,4096}",
-    re.IGNORECASE,
-)
-_KEY: Final = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi|pplx|r8|AIza|AKIA|ghp)[-_]?[A-Za-z0-9][A-Za-z0-9*_\-]{15,512}"
-)
-_REMOVED: Final = "[removed]"
 
 
 def verdict(key: str) -> int:
@@ -54,7 +47,7 @@ def clean_text(text: str) -> str:
     """``text`` without keys, and its URLs without query and credentials."""
     if "://" in text:
         text = _USERINFO.sub("", _QUERY.sub(r"\1", text))
-    return _KEY.sub(_REMOVED, _NAMED.sub(r"\1" + _REMOVED, text))
+    return scrub(text, limit=len(text) + 4096)  # room for what the masks add
 
 
 def clean_attributes(attributes: Mapping[str, Any] | None, judge: Callable[[str], int] = verdict) -> dict[str, Any]:

@@ -9,22 +9,27 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext
 
 from otel_llm import semconv
 from otel_llm.store import redaction
 from otel_llm.store.interning import Table
 from otel_llm.store.plans import ATTRIBUTES, PARAMETER_FIELDS, SERIES_FIELDS, Plans
-from otel_llm.store.values import is_clean, pack, pack_value
+from otel_llm.store.values import is_clean, pack, pack_value, shorten
 
 SERIES_COLUMNS: Final = ("scope", "name", "kind", "status", "flags", *SERIES_FIELDS)
 RESOURCE_COLUMNS: Final = ("service", "content")
 SCOPE_COLUMNS: Final = ("name", "content")
+
+MAX_TEXT: Final = 120 * 1024
+"""[byte] How long a row's attributes and its details may be, each; what is longer is cut and says so."""
 
 _ALWAYS: Final = ("start_time", "duration", "series", "resource", "trace_id", "span_id")
 _SOMETIMES: Final = ("parent_span_id", "parameters", "attributes", "details")
 _REASONS: Final = SERIES_FIELDS.index("finish_reasons")
 _OPERATION: Final = ATTRIBUTES["operation"]
 _MAX_STATEMENTS: Final = 1024
+_MAX_SHARED: Final = 1024
 _MAX_OWNERS: Final = 256
 _HAS_PLACE: Final = 256
 _IS_REMOTE: Final = 512
@@ -35,7 +40,7 @@ class Encoder:
 
     def __init__(self) -> None:
         self._plans = Plans()
-        self._statements: dict[tuple[tuple[str, ...], bool, bool, bool, bool], str] = {}
+        self._statements: dict[tuple[Any, ...], str] = {}
         self._series = Table("series", SERIES_COLUMNS)
         self._bare = Table("series", SERIES_COLUMNS, limit=None)  # few: scopes x kinds x statuses x flags x operations
         self._parameters = Table("parameters", ("content",))
@@ -70,6 +75,7 @@ class Encoder:
         if context is None or start is None or end is None:
             message = "a span needs a context, a start and an end"
             raise ValueError(message)
+        details = _details(span, context, public=careful)
         attributes = _copied(span.attributes)
         names, values = tuple(attributes), tuple(attributes.values())
         plan = self._plans.plan(names, tuple(map(type, values)))
@@ -77,38 +83,36 @@ class Encoder:
             plan = self._plans.careful(names, values)
         values = (*values, None)
         rest = plan.remainder(values) if plan.rest else {}
-        details = _details(span)
-        status, flags = span.status, context.trace_flags
+        flags = context.trace_flags
         if parent is not None:
             flags |= _HAS_PLACE | _IS_REMOTE if parent.is_remote else _HAS_PLACE
         key = (
             self.scope(connection, span.instrumentation_scope),
             span.name,
             span.kind._value_,  # the public property costs four times as much
-            status.status_code._value_,
+            span.status.status_code._value_,
             flags,
             *plan.series(values),
         )
         series = self._series.known(key) or self._new_series(connection, key, rest, details)
         setting = self._setting(connection, plan.parameters(values), rest) if plan.parameters else None
-        row: list[object] = [
+        always = (
             start,
             end - start,
             series,
             self.resource(connection, span.resource),
             bytearray(context.trace_id.to_bytes(16)),  # sqlite3 takes a bytearray faster than bytes
             bytearray(context.span_id.to_bytes(8)),
-        ]
-        if parent is not None:
-            row.append(bytearray(parent.span_id.to_bytes(8)))
-        if setting is not None:
-            row.append(setting)
-        if rest:
-            row.append(pack(rest))
-        if details:
-            row.append(pack(details))
-        shape = (plan.columns, parent is not None, setting is not None, bool(rest), bool(details))
-        return self._statements.get(shape) or self._statement(*shape), (*row, *plan.pick(values))
+        )
+        sometimes = (
+            None if parent is None else bytearray(parent.span_id.to_bytes(8)),
+            setting,
+            _packed(rest) if rest else None,
+            _packed(details) if details else None,
+        )
+        shape = (plan.columns, *(value is not None for value in sometimes))
+        statement = self._statements.get(shape) or self._statement(*shape)
+        return statement, (*always, *(value for value in sometimes if value is not None), *plan.pick(values))
 
     def _statement(self, columns: tuple[str, ...], *sometimes: bool) -> str:
         """The INSERT for rows of this shape."""
@@ -116,8 +120,7 @@ class Encoder:
             self._statements.clear()
         said = [name for name, present in zip(_SOMETIMES, sometimes, strict=True) if present]
         statement = insert_into("spans", (*_ALWAYS, *said, *columns))
-        parent, setting, rest, details = sometimes
-        self._statements[columns, parent, setting, rest, details] = statement
+        self._statements[columns, *sometimes] = statement
         return statement
 
     def _new_series(
@@ -126,7 +129,7 @@ class Encoder:
         """The series of values seen for the first time; beyond the limit the row itself keeps them."""
         head, tail = key[:5], key[5:]
         name = head[1]
-        if is_clean(name):
+        if is_clean(name) and all(len(text) <= _MAX_SHARED for text in (name, *tail) if isinstance(text, str)):
             columns = list(tail)
             columns[_REASONS] = pack_value(tail[_REASONS])
             found = self._series.id(connection, key, (*head, *columns))
@@ -207,28 +210,37 @@ def _copied(attributes: Any) -> dict[str, Any]:
     return copied if type(copied) is dict else dict(copied or {})
 
 
-def _details(span: ReadableSpan) -> dict[str, Any]:
-    """What a span of ours mostly lacks."""
+def _details(span: ReadableSpan, context: SpanContext, *, public: bool) -> dict[str, Any]:
+    """What a span of ours mostly lacks.
+
+    Unless ``public``, the SDK's own lists are asked first, for its properties copy them, mostly to show nothing.
+    """
     details: dict[str, Any] = {}
-    context, parent, events, links = span.context, span.parent, span.events, span.links
+    parent = span.parent
     if span.status.description:
         details["description"] = redaction.clean_text(span.status.description)
     if context.trace_state:
         details["trace_state"] = context.trace_state.to_header()
     if parent is not None and parent.trace_id != context.trace_id:
         details["parent_trace_id"] = f"{parent.trace_id:032x}"
-    if events:
+    if (public or span._events) and (events := span.events):  # noqa: SLF001
         details["events"] = [_event(event) for event in events]
-    if links:
+    if (public or span._links) and (links := span.links):  # noqa: SLF001
         details["links"] = [_link(link) for link in links]
-    for name, count in (
-        ("dropped_attributes", span.dropped_attributes),
-        ("dropped_events", span.dropped_events),
-        ("dropped_links", span.dropped_links),
-    ):
-        if count:
-            details[name] = count
+    if span.dropped_attributes or span.dropped_events or span.dropped_links:
+        for name in ("dropped_attributes", "dropped_events", "dropped_links"):
+            details[name] = getattr(span, name)
     return details
+
+
+def _packed(content: dict[str, Any]) -> str:
+    """JSON text of bounded length."""
+    text = pack(content)
+    for longest in (8192, 512, 32):
+        if len(text) <= MAX_TEXT:
+            break
+        text = pack({**shorten(content, longest), semconv.TRUNCATED: True})
+    return text
 
 
 def _event(event: Any) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class PointEncoder:
         return (point.time_unix_nano, point.start_time_unix_nano, stream, value, pack(data) if data else None)
 
 
-def _type(data: object) -> tuple[str, int | None, bool | None]:
+def _type(data: Any) -> tuple[str, int | None, bool | None]:
     """Type, temporality and monotony of a metric."""
     if isinstance(data, Sum):
         return "sum", data.aggregation_temporality.value, data.is_monotonic

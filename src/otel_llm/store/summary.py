@@ -4,7 +4,7 @@ import sqlite3
 import time
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -22,6 +22,13 @@ _FEWEST_FOR_P99: Final = 100
 _CHUNK: Final = 50_000
 _ERROR: Final = 2
 _MEASURES: Final = ("time_to_first_token", "time_per_output_token", "queue_wait")
+_SAID: Final = {
+    semconv.REQUEST_MODEL: "request_model",
+    semconv.RESPONSE_MODEL: "response_model",
+    semconv.PROVIDER_NAME: "provider",
+    semconv.OUTCOME: "outcome",
+    semconv.USAGE_SOURCE: "usage_source",
+}
 _NUMBERS: Final = (
     "spans.start_time, spans.duration, spans.resend_count, spans.input_tokens, spans.output_tokens,"
     + ",".join(f"spans.{name}" for name in _MEASURES)
@@ -132,11 +139,11 @@ def summarize(sqlite: sqlite3.Connection, asked: Filter, by: tuple[str, ...]) ->
     outcome, status ERROR; ``errors`` = failed attempts - resends, at least 0, for what was resent has not failed yet.
     ``error_rate`` = errors / calls.
 
-    Percentiles are exact, linear between the two nearest ranks (as numpy does by default). ``duration`` is over attempts
-    that completed: neither failed nor cancelled nor abandoned. ``p99`` needs 100 samples. Tokens are those that the
-    provider reported; estimated ones are left out. ``tokens_per_second`` is throughput: output tokens divided by the
-    time from the group's first start to its last end [token/s]. A span's model is the one asked for, else the one that
-    answered.
+    Percentiles are exact, linear between the two nearest ranks (as numpy does by default). ``duration`` is over
+    attempts that completed: neither failed nor cancelled nor abandoned. ``p99`` needs 100 samples. Tokens are those
+    that the provider reported; estimated ones are left out. ``tokens_per_second`` is throughput: output tokens divided
+    by the time from the group's first start to its last end [token/s]. A span's model is the one asked for, else the
+    one that answered.
 
     Args:
         sqlite: A connection to read with.
@@ -202,14 +209,17 @@ def _usual(sqlite: sqlite3.Connection, asked: Filter, by: tuple[str, ...]) -> It
     """Spans whose series says what they have in common, many at a time."""
     plain = Filter(model=asked.model, provider=asked.provider)
     condition, values = plain.where()
-    columns = "id, request_model, response_model, provider, operation, outcome, status, usage_source"
-    found = sqlite.execute(
-        f"SELECT {columns} FROM series, (SELECT NULL AS attributes) AS spans WHERE name IS NOT NULL AND {condition}",  # noqa: S608
-        values,
-    ).fetchall()
+    query = (
+        f"SELECT id, operation, status, {', '.join(_SAID.values())} FROM series,"  # noqa: S608
+        f" (SELECT NULL AS attributes) AS spans WHERE name IS NOT NULL AND {condition}"
+    )
+    found = sqlite.execute(query, values).fetchall()
     if not found:
         return
-    kinds = {number: _kind(*said) for number, *said in found}
+    kinds = {
+        number: _kind(operation, status, dict(zip(_SAID, said, strict=True)))
+        for number, operation, status, *said in found
+    }
     hour = f"spans.start_time / {_HOUR}" if "hour" in by else "NULL"
     where, limits = _scan(sqlite, asked, list(kinds))
     query = f"SELECT spans.series, spans.resource, {hour}, {_NUMBERS} FROM spans WHERE {where}"  # noqa: S608
@@ -245,39 +255,24 @@ def _overflown(sqlite: sqlite3.Connection, asked: Filter, by: tuple[str, ...]) -
     hour = f"spans.start_time / {_HOUR}" if "hour" in by else "NULL"
     query = (
         f"SELECT spans.series, spans.resource, {hour}, {_NUMBERS}, series.operation, series.status, spans.attributes"  # noqa: S608
-        " FROM spans CROSS JOIN series ON series.id = spans.series CROSS JOIN resources ON resources.id = spans.resource"
+        " FROM spans CROSS JOIN series ON series.id = spans.series"
+        " CROSS JOIN resources ON resources.id = spans.resource"
         f" WHERE series.name IS NULL AND {where}"
     )
     for *row, operation, status, text in sqlite.execute(query, values):
-        said = unpack(text)
-        kind = _kind(
-            said.get(semconv.REQUEST_MODEL),
-            said.get(semconv.RESPONSE_MODEL),
-            said.get(semconv.PROVIDER_NAME),
-            operation,
-            said.get(semconv.OUTCOME),
-            status,
-            said.get(semconv.USAGE_SOURCE),
-        )
+        kind = _kind(operation, status, unpack(text))
         yield kind, row[1], row[2], [row]
 
 
-def _kind(
-    request_model: str | None,
-    response_model: str | None,
-    provider: str | None,
-    operation: str | None,
-    outcome: str | None,
-    status: int,
-    usage_source: str | None,
-) -> _Kind:
-    told = outcome or (semconv.OUTCOME_ERROR if status == _ERROR else semconv.OUTCOME_COMPLETED)
+def _kind(operation: str | None, status: int, said: Mapping[str, Any]) -> _Kind:
+    """What the attributes ``said`` make of a span with this operation and status."""
+    outcome = semconv.OUTCOME_ERROR if status == _ERROR else semconv.OUTCOME_COMPLETED
     return _Kind(
-        model=request_model or response_model,
-        provider=provider,
+        model=said.get(semconv.REQUEST_MODEL) or said.get(semconv.RESPONSE_MODEL),
+        provider=said.get(semconv.PROVIDER_NAME),
         operation=operation,
-        outcome=told,
-        reported=usage_source != semconv.USAGE_SOURCE_ESTIMATED,
+        outcome=said.get(semconv.OUTCOME) or outcome,
+        reported=said.get(semconv.USAGE_SOURCE) != semconv.USAGE_SOURCE_ESTIMATED,
     )
 
 

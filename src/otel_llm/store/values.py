@@ -8,7 +8,8 @@ kind of sequence, so an array reads back as a tuple.
 import base64
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -56,7 +57,7 @@ def is_clean(text: str) -> bool:
 
 
 def presentable(value: object) -> Any:
-    """``value`` as plain JSON for people and programs: bytes as base64, NaN and infinities as strings (like OTLP/JSON)."""
+    """``value`` as plain JSON for people: bytes as base64, NaN and infinities as texts, as OTLP/JSON has them."""
     if isinstance(value, str):
         return value if is_clean(value) else value.encode("utf-8", "replace").decode()
     if isinstance(value, float) and not math.isfinite(value):
@@ -67,6 +68,17 @@ def presentable(value: object) -> Any:
         return {presentable(str(key)): presentable(item) for key, item in value.items() if item is not None}
     if isinstance(value, Sequence):
         return [presentable(item) for item in value]
+    return value
+
+
+def shorten(value: Any, longest: int) -> Any:
+    """``value`` with texts, bytes and sequences cut to ``longest``, and the same inside."""
+    if isinstance(value, (str, bytes)):
+        return value[:longest]
+    if isinstance(value, Mapping):
+        return {key[:longest]: shorten(item, longest) for key, item in islice(value.items(), longest)}
+    if isinstance(value, Sequence):
+        return tuple(shorten(item, longest) for item in value[:longest])
     return value
 
 
@@ -92,14 +104,11 @@ def _map(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {"$pairs": [[_tagged(key), _tagged(value)] for key, value in attributes.items()]}
 
 
-def _tagged(value: object) -> Any:
+def _tagged(value: object) -> Any:  # noqa: PLR0911 - one line a type
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        text = str.__str__(value)
-        if text.isascii() or is_clean(text.replace("\0", "")):
-            return text
-        return {"$utf8": base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()}
+        return _tagged_text(str.__str__(value))
     if isinstance(value, int):
         return int(value) if value in _INT64 else {"$int": hex(value)}
     if isinstance(value, float):
@@ -113,29 +122,34 @@ def _tagged(value: object) -> Any:
     return str(value)
 
 
+def _tagged_text(text: str) -> Any:
+    if is_clean(text.replace("\0", "")):
+        return text
+    return {"$utf8": base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()}
+
+
 def _untagged(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_untagged(item) for item in value)
     if not isinstance(value, dict):
         return value
     ((tag, content),) = value.items()
-    match tag:
-        case "$utf8":
-            return base64.b64decode(content).decode("utf-8", "surrogatepass")
-        case "$int":
-            return int(content, 16)
-        case "$float":
-            return float(content)
-        case "$bytes":
-            return base64.b64decode(content)
-        case _:
-            return _unmap(content)
+    return _UNTAG[tag](content)
 
 
 def _unmap(content: dict[str, Any]) -> dict[str, Any]:
     if "$pairs" in content:
         return {_untagged(key): _untagged(value) for key, value in content["$pairs"]}
     return {key: _untagged(value) for key, value in content.items()}
+
+
+_UNTAG: Final[dict[str, Callable[[Any], Any]]] = {
+    "$utf8": lambda content: base64.b64decode(content).decode("utf-8", "surrogatepass"),
+    "$int": lambda content: int(content, 16),
+    "$float": float,
+    "$bytes": base64.b64decode,
+    "$map": _unmap,
+}
 
 
 def _tupled(items: list[Any]) -> tuple[Any, ...]:

@@ -6,6 +6,8 @@ item. What cannot be written yet is kept, up to the queue's bound; what is lost 
 """
 
 import _thread
+import contextlib
+import errno
 import itertools
 import os
 import sqlite3
@@ -19,13 +21,14 @@ from typing import Any, Final
 
 from otel_llm import boundary
 from otel_llm.store import batch, retention
-from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt, quarantine
+from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt
 
 QUEUE: Final = 2048
 BATCH: Final = 512
 LINGER: Final = 0.05
 """[s] How long the thread waits for company before it writes."""
 
+_REPLACED: Final = 3
 _RETRIES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 _TICK: Final = 30.0
 _TICK_ROWS: Final = 2000
@@ -115,6 +118,7 @@ class Writer:
         self._markers: deque[Marker] = deque()
         self._pending: list[tuple[int, Any]] = []
         self._failures = 0
+        self._set_asides = 0
         self._retry_at = 0.0
         self._reason = ""
         self._warned: set[str] = set()
@@ -160,10 +164,8 @@ class Writer:
 
     def wake(self) -> None:
         """End the thread's wait. A lock let go twice says so, and that is fine."""
-        try:
+        with contextlib.suppress(RuntimeError):
             self._wake.release()
-        except RuntimeError:
-            pass
 
     def flush(self, timeout: float) -> bool:
         """Whether everything queued so far is on disk within ``timeout`` [s]."""
@@ -233,9 +235,8 @@ class Writer:
         while self.queue or self._pending:
             if not self._pending:
                 self._pending = self._take()
-            if not self._write():
+            if not self._write() and self._failures:
                 break
-            self._pending = []
         self._keep_house()
 
     def _until_due(self) -> float:
@@ -265,28 +266,36 @@ class Writer:
     def _write(self) -> bool:
         """Bring the pending items to disk; ``False`` when that must be tried again later."""
         try:
-            for _ in range(3):
-                connection = self._connect()
-                done = self._rows.write(connection.sqlite, self._pending)
-                connection.checkpoint(limit=retention.wal_limit(self._max_size))
-                if connection.is_current():
-                    break
-                self._drop_connection()  # the file was replaced meanwhile: what was written went nowhere
+            done = self._write_pending()
         except NewerSchemaError as error:
             self._fail("newer_schema", error)
-            return False
         except BusyError as error:
             self._fail("busy", error)
-            return False
         except sqlite3.Error as error:
             if is_corrupt(error) and self._set_aside():
-                return self._failures < len(_RETRIES) and self._retry()
+                return False  # at once again, into a new file
             self._fail(_reason(error), error)
-            return False
         except OSError as error:
-            self._fail("disk_full" if error.errno == 28 else "unwritable", error)
-            return False
-        self._failures = 0
+            self._fail("disk_full" if error.errno == errno.ENOSPC else "unwritable", error)
+        else:
+            self._settle(done)
+            return True
+        return False
+
+    def _write_pending(self) -> batch.Done:
+        for _ in range(_REPLACED):
+            connection = self._connect()
+            done = self._rows.write(connection.sqlite, self._pending)
+            connection.checkpoint(limit=retention.wal_limit(self._max_size))
+            if connection.is_current():
+                return done
+            self._drop_connection()  # the file was replaced meanwhile: what was written went nowhere
+        message = "the file is replaced again and again"
+        raise OSError(message)
+
+    def _settle(self, done: batch.Done) -> None:
+        """Count what was written and let those go who wait for it."""
+        self._failures = self._set_asides = 0
         self._reason = ""
         self.stored += done.stored
         self.lost.update(done.lost)
@@ -294,13 +303,9 @@ class Writer:
         for kind, item in self._pending:
             if kind == MARKER:
                 item.finish(durable=True)
+        self._pending = []
         while self._markers and self._markers[0].durable:
             self._markers.popleft()
-        return True
-
-    def _retry(self) -> bool:
-        self._failures += 1
-        return self._write()
 
     def _connect(self) -> Connection:
         """The open connection to the files that stand at the path now."""
@@ -309,7 +314,15 @@ class Writer:
         if self.connection is None:
             self._rows.forget()
             self.connection = Connection(self._path)
+            self._note_limits(self.connection.sqlite)
         return self.connection
+
+    def _note_limits(self, connection: sqlite3.Connection) -> None:
+        """For readers, who do not know this process's configuration."""
+        limits = {"max_size": int(self._max_size), "max_age": int(self._max_age)}
+        known = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        if limits.items() - known.items():
+            connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(limits.items()))
 
     def _drop_connection(self) -> None:
         connection, self.connection = self.connection, None
@@ -318,19 +331,19 @@ class Writer:
             connection.close()
 
     def _set_aside(self) -> bool:
-        """Quarantine a damaged file; whether there was one to quarantine."""
+        """Quarantine a damaged file; whether to go on with a new one at once."""
         connection, self.connection = self.connection, None
         self._rows.forget()
-        try:
-            if connection is not None:
-                connection.sqlite.close()
-                if not connection.is_current():
-                    return True  # another process was faster
-            aside = quarantine(self._path)
-        except (OSError, sqlite3.Error) as error:
-            self._fail("corrupt", error)
+        self._set_asides += 1
+        if connection is None or self._set_asides > _REPLACED:
             return False
-        self._warn("corrupt", f"was damaged; it is now {aside.name} and a new one was started")
+        try:
+            aside = connection.set_aside()
+        except (OSError, BusyError):
+            return False
+        if aside is not None:
+            self._warn("corrupt", f"was damaged; it is now {aside.name} and a new one was started")
+        self._failures = 0
         return True
 
     def _fail(self, reason: str, error: Exception) -> None:

@@ -1,0 +1,148 @@
+"""What the store costs: CPU per span written, bytes per span, seconds per summary. Prints JSON.
+
+Usage: python bench/store.py [ROWS]
+"""
+
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from otel_llm.call import Call
+from otel_llm.store.batch import Batches
+from otel_llm.store.connection import Connection
+from otel_llm.store.query import Filter, Reader
+from otel_llm.store.retention import wal_limit
+from otel_llm.store.writer import BATCH, SPAN
+
+RESOURCE = Resource.create({"service.name": "bench"})
+SCOPE = InstrumentationScope("otel_llm", "0.1.0")
+START = 1_790_000_000_000_000_000
+FAILING = 0.02
+MODELS = ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4", "llama-3-8b", "qwen2.5-7b")
+
+
+def call(draw: random.Random) -> Call:
+    """A streamed chat as the wire tap tells it: every fact that a hosted provider gives."""
+    model = draw.choice(MODELS)
+    first = draw.lognormvariate(-1.2, 0.5)
+    output = draw.randint(5, 900)
+    failed = draw.random() < FAILING
+    return Call(
+        operation="chat",
+        provider="openai",
+        request_model=model,
+        server_address="api.openai.com",
+        server_port=443,
+        stream=True,
+        temperature=0.7,
+        max_tokens=1024,
+        response_model=None if failed else f"{model}-2026-05-10",
+        response_id=None if failed else f"chatcmpl-{draw.getrandbits(140):035x}"[:38],
+        finish_reasons=None if failed else ("stop",),
+        input_tokens=None if failed else draw.randint(20, 4000),
+        output_tokens=None if failed else output,
+        cache_read_input_tokens=None if failed else draw.choice((0, 1024)),
+        usage_source=None if failed else "provider",
+        time_to_first_chunk=None if failed else first - 0.01,
+        time_to_first_token=None if failed else first,
+        time_per_output_token=None if failed else draw.lognormvariate(-4.5, 0.3),
+        stream_chunks=None if failed else output + 2,
+        stream_max_gap=None if failed else draw.lognormvariate(-2, 0.5),
+        outcome="error" if failed else "completed",
+        error_type="429" if failed else None,
+        status_code=429 if failed else 200,
+        connection_wait=draw.lognormvariate(-6, 0.5),
+        limit_requests=10_000,
+        limit_tokens=2_000_000,
+        remaining_requests=draw.randint(0, 9_999),
+        remaining_tokens=draw.randint(0, 1_999_999),
+    )
+
+
+def finished(number: int, draw: random.Random, attributes: Any) -> ReadableSpan:
+    """A finished span with random ids, 40 ms after the one before."""
+    start = START + number * 40_000_000
+    return ReadableSpan(
+        name=f"chat {attributes['gen_ai.request.model']}",
+        context=SpanContext(draw.getrandbits(128), draw.getrandbits(64), is_remote=False, trace_flags=TraceFlags(1)),
+        resource=RESOURCE,
+        attributes=attributes,
+        kind=SpanKind.CLIENT,
+        instrumentation_scope=SCOPE,
+        status=Status(StatusCode.ERROR) if "error.type" in attributes else Status(),
+        start_time=start,
+        end_time=start + int(draw.lognormvariate(0.5, 0.6) * 1e9),
+    )
+
+
+def batches(rows: int) -> Any:
+    """Batches of spans; attributes are made by the SDK, as in an application."""
+    draw = random.Random(1)  # noqa: S311 - reproducible, not secret
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("bench")
+    for begin in range(0, rows, BATCH):
+        batch = []
+        for number in range(begin, min(begin + BATCH, rows)):
+            span = tracer.start_span("x", attributes=call(draw).attributes())
+            batch.append((SPAN, finished(number, draw, span._attributes)))  # type: ignore[attr-defined]  # noqa: SLF001
+        yield batch
+
+
+def main(rows: int) -> None:
+    """Write, measure, read, print."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.db"
+        connection = Connection(path)
+        writer = Batches()
+        costs: list[float] = []
+        for batch in batches(rows):
+            begin = time.thread_time()
+            writer.write(connection.sqlite, batch)
+            connection.checkpoint(limit=wal_limit(256_000_000))
+            costs.append((time.thread_time() - begin) / len(batch) * 1e6)
+        connection.checkpoint(limit=0)
+        connection.close()
+        seconds = {}
+        with Reader(path) as reader:
+            for name, asked, by in (
+                ("all", Filter(), ()),
+                ("by_model", Filter(), ("model",)),
+                ("by_hour", Filter(), ("hour",)),
+                ("one_model", Filter(model=MODELS[0]), ()),
+                ("last_hour", Filter(since=START + rows * 40_000_000 - 3_600_000_000_000), ("model",)),
+            ):
+                begin = time.perf_counter()
+                reader.summary(asked, by)
+                seconds[name] = round(time.perf_counter() - begin, 3)
+            newest = reader.calls(Filter(limit=1))[0]
+            begin = time.perf_counter()
+            reader.show(newest.span_id[:8])
+            seconds["show"] = round(time.perf_counter() - begin, 3)
+        print(
+            json.dumps(
+                {
+                    "rows": rows,
+                    "cpu_us_per_span": {
+                        "mean": round(statistics.mean(costs), 2),
+                        "median_batch": round(statistics.median(costs), 2),
+                        "best_batch": round(min(costs), 2),
+                    },
+                    "bytes_per_span": round(path.stat().st_size / rows, 1),
+                    "summary_seconds": seconds,
+                },
+                indent=1,
+            )
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50_000)
