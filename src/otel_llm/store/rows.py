@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
@@ -75,7 +76,7 @@ class Encoder:
         if context is None or start is None or end is None:
             message = "a span needs a context, a start and an end"
             raise ValueError(message)
-        details = _details(span, context, public=careful)
+        details = _details(span, context) if careful or _has_details(span, context) else {}
         attributes = _copied(span.attributes)
         names, values = tuple(attributes), tuple(attributes.values())
         plan = self._plans.plan(names, tuple(map(type, values)))
@@ -110,11 +111,11 @@ class Encoder:
             _packed(rest) if rest else None,
             _packed(details) if details else None,
         )
-        shape = (plan.columns, *(value is not None for value in sometimes))
-        statement = self._statements.get(shape) or self._statement(*shape)
-        return statement, (*always, *(value for value in sometimes if value is not None), *plan.pick(values))
+        shape = (plan.columns, *map(bool, sometimes))
+        statement = self._statements.get(shape) or self._statement(plan.columns, shape[1:])
+        return statement, (*always, *filter(None, sometimes), *plan.pick(values))
 
-    def _statement(self, columns: tuple[str, ...], *sometimes: bool) -> str:
+    def _statement(self, columns: tuple[str, ...], sometimes: tuple[object, ...]) -> str:
         """The INSERT for rows of this shape."""
         if len(self._statements) >= _MAX_STATEMENTS:
             self._statements.clear()
@@ -210,11 +211,24 @@ def _copied(attributes: Any) -> dict[str, Any]:
     return copied if type(copied) is dict else dict(copied or {})
 
 
-def _details(span: ReadableSpan, context: SpanContext, *, public: bool) -> dict[str, Any]:
-    """What a span of ours mostly lacks.
+def _has_details(span: ReadableSpan, context: SpanContext) -> bool:
+    """Whether there are `_details`, asked of the SDK's own lists: its properties copy them, mostly to show nothing."""
+    attributes, events, links, parent = span._attributes, span._events, span._links, span.parent  # noqa: SLF001
+    return bool(
+        events
+        or links
+        or span.status.description
+        or context.trace_state
+        or type(attributes) is not BoundedAttributes
+        or attributes.dropped
+        or getattr(events, "dropped", 0)
+        or getattr(links, "dropped", 0)
+        or (parent is not None and parent.trace_id != context.trace_id)
+    )
 
-    Unless ``public``, the SDK's own lists are asked first, for its properties copy them, mostly to show nothing.
-    """
+
+def _details(span: ReadableSpan, context: SpanContext) -> dict[str, Any]:
+    """What a span of ours mostly lacks."""
     details: dict[str, Any] = {}
     parent = span.parent
     if span.status.description:
@@ -223,13 +237,13 @@ def _details(span: ReadableSpan, context: SpanContext, *, public: bool) -> dict[
         details["trace_state"] = context.trace_state.to_header()
     if parent is not None and parent.trace_id != context.trace_id:
         details["parent_trace_id"] = f"{parent.trace_id:032x}"
-    if (public or span._events) and (events := span.events):  # noqa: SLF001
+    if events := span.events:
         details["events"] = [_event(event) for event in events]
-    if (public or span._links) and (links := span.links):  # noqa: SLF001
+    if links := span.links:
         details["links"] = [_link(link) for link in links]
-    if span.dropped_attributes or span.dropped_events or span.dropped_links:
-        for name in ("dropped_attributes", "dropped_events", "dropped_links"):
-            details[name] = getattr(span, name)
+    for name in ("dropped_attributes", "dropped_events", "dropped_links"):
+        if count := getattr(span, name):
+            details[name] = count
     return details
 
 
