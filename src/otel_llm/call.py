@@ -126,7 +126,8 @@ class Call:
 
         A value of the wrong type counts as not said: other instrumentations write strange things.
         """
-        if attributes.get(semconv.OPERATION_NAME) not in semconv.INFERENCE_OPERATIONS:
+        operation = attributes.get(semconv.OPERATION_NAME)
+        if not isinstance(operation, str) or operation not in semconv.INFERENCE_OPERATIONS:
             return None
         said: dict[str, Any] = {}
         for name, attribute in _MAP:

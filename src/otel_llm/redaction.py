@@ -5,28 +5,41 @@ from typing import Final
 
 _SECRET: Final = re.compile(
     r"(?:"
-    r"\b(?:sk|pk|rk|gsk|xai|hf|r8|nvapi|pplx|fw|csk|tgp|ghp|gho|github_pat|glpat)[-_][A-Za-z0-9*._-]{6,}"
+    r"\b(?:sk|pk|rk|pa|gsk|xai|hf|r8|nvapi|pplx|fw|csk|tgp|vck|jina|tvly|lsv2|esecret|gh[opsur]|github_pat|glpat|xox[a-z])"
+    r"[-_][A-Za-z0-9*._-]{6,}"
     r"|\bAIza[A-Za-z0-9_-]{10,}"
+    r"|\bya29\.[A-Za-z0-9._-]{10,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
     r"|\beyJ[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]+){1,2}"
+    r"|\b(?=[A-Za-z]*[0-9])[A-Za-z0-9]{32,}"  # the bare keys of Azure, Mistral, Cohere, Together, Databricks
     r"|(?<=[Bb]earer )[^\s,;\"']{4,}"
     r"|(?<=[Bb]asic )[A-Za-z0-9+/=]{8,}"
     r")"
 )
 _LABELLED: Final = re.compile(
-    r"(?i)\b((?:api|access|secret|private|auth)[-_ ]?(?:key|token)|password|authorization|x-api-key)"
-    r"(\"?\s{0,3}[:=]\s{0,3}\"?(?:provided: ?)?)([^\s\"',;}]{4,})"
+    r"(?i)(?<![a-z0-9])((?:api|access|secret|private|auth|client|session)[-_ ]?(?:key|token|secret)"
+    r"|secret|password|authorization)"
+    r"([\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:provided: ?|bearer |basic )?)([^\s\"',;}]{4,})"
 )
 _PROVIDED: Final = re.compile(r"(?i)(api key (?:provided|given): ?)\S+")
+_QUERY: Final = re.compile(r"(?<=[^\s?])\?(?=[A-Za-z0-9_.-]{1,64}=)[^\s\"'<>)]+")
+_USER_INFO: Final = re.compile(r"(://)[^\s/@:\"']{0,100}:[^\s/@\"']{1,200}@")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 MASK: Final = "[redacted]"
 
 
 def scrub(text: str, limit: int = 300) -> str:
-    """``text`` without keys, tokens and control characters, cut to ``limit`` characters."""
-    short = _CONTROL.sub(" ", text[: limit * 4])
+    """``text`` without keys, query strings and control characters, encodable, cut to ``limit`` characters."""
+    short = _CONTROL.sub(" ", encodable(text[: limit * 4]))
+    short = _USER_INFO.sub(r"\1" + MASK + "@", short)
+    short = _QUERY.sub("?" + MASK, short)
     short = _SECRET.sub(MASK, short)
     short = _PROVIDED.sub(r"\1" + MASK, short)
     short = _LABELLED.sub(r"\1\2" + MASK, short)
     return short if len(short) <= limit else short[: limit - 1] + "…"
+
+
+def encodable(text: str) -> str:
+    """``text`` with lone surrogates replaced: JSON may hold them, but no exporter and no database takes them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

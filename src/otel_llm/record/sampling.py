@@ -33,7 +33,8 @@ class RecordInferences(Sampler):
         result = self._inner.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
         if result.decision is not Decision.DROP or not attributes:
             return result
-        if attributes.get(semconv.OPERATION_NAME) not in semconv.INFERENCE_OPERATIONS:
+        operation = attributes.get(semconv.OPERATION_NAME)
+        if not isinstance(operation, str) or operation not in semconv.INFERENCE_OPERATIONS:
             return result
         return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
 
