@@ -9,13 +9,16 @@ import enum
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 DONE: Final = b"[DONE]"
 """The message that ends a stream of OpenAI's kind; no JSON."""
+
+_FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
+"""How a line of server-sent events begins."""
 
 
 class Framing(enum.Enum):
@@ -26,19 +29,19 @@ class Framing(enum.Enum):
     WHOLE = "one JSON value"
 
 
-def choose(content_type: str, start: bytes) -> Framing:
-    """The framing of a body, by its content type and its first bytes.
+def choose(content_type: str, start: bytes) -> Framing | None:
+    """The framing of a body, by its content type and its first bytes; ``None`` while those are too few to tell.
 
     Args:
         content_type: The header's value; may be empty or wrong.
         start: What came first, inflated; may be empty.
     """
     opening = start.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if opening.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
-        return Framing.EVENTS
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == "text/event-stream" and not opening.startswith((b"{", b"[")):
+    if opening.startswith(_FIELDS) or (kind == "text/event-stream" and not opening.startswith((b"{", b"["))):
         return Framing.EVENTS
+    if opening and any(name.startswith(opening) for name in _FIELDS):
+        return None
     if kind.endswith(("ndjson", "jsonl", "json-lines", "jsonlines")):
         return Framing.LINES
     return Framing.WHOLE
@@ -66,29 +69,64 @@ def finish(framing: Framing, rest: bytes) -> list[bytes]:
     return [rest] if rest.strip() else []
 
 
-def count(framing: Framing, data: bytes, *, begins: bool) -> int:
+def count(framing: Framing, data: bytes, *, before: bytes) -> int:
     """How many messages begin in ``data``, counted without reading them.
 
     Args:
         framing: Of the body.
         data: A part of the body.
-        begins: Whether ``data`` is the body's first part.
+        before: What came right before it, `OVERLAP` bytes or more; all there is near the body's start.
+
+    An event of several data lines, which no provider sends, counts as several.
     """
+    # What the overlap holds by itself was counted with the part before; what only both together show is new.
+    return _count(framing, b"\n" + before + data) - (_count(framing, b"\n" + before) if before else 0)
+
+
+OVERLAP: Final = 13
+"""As long as the longest mark that is counted: no cut hides one."""
+
+
+def _count(framing: Framing, data: bytes) -> int:
+    if b"\r" in data:
+        data = normalise(data)
     if framing is Framing.EVENTS:
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        first = 1 if begins and data.startswith(b"data:") else 0
-        return data.count(b"\ndata:") + first - data.count(b"\ndata: [DONE]")
+        return data.count(b"\ndata:") - data.count(b"[DONE]\n")
+    return data.count(b"}\n") if framing is Framing.LINES else 0
+
+
+def normalise(data: bytes) -> bytes:
+    """``data`` with one kind of line end."""
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def join(framing: Framing, messages: Iterable[bytes]) -> bytes:
+    """A body with these messages: what `split` undoes."""
+    if framing is Framing.EVENTS:
+        return b"".join(b"data: " + message.replace(b"\n", b"\ndata: ") + b"\n\n" for message in messages)
+    return b"".join(message + b"\n" for message in messages)
+
+
+_END_OF_EVENT: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+
+
+def resume(framing: Framing, data: bytes) -> tuple[bytes, bytes]:
+    """What is left of a message whose beginning was not kept, and what follows it.
+
+    While the message has not ended, nothing follows.
+    """
     if framing is Framing.LINES:
-        return data.count(b"\n")
-    return 0
+        left, _, rest = data.partition(b"\n")
+        return left, rest
+    end = _END_OF_EVENT.search(data)
+    return (data[: end.start()], data[end.end() :]) if end else (data, b"")
 
 
 def _split_events(data: bytes) -> tuple[list[bytes], bytes]:
     if b"\r" in data:
         # A \r at the very end may be half of \r\n: it waits.
         held = b"\r" if data.endswith(b"\r") else b""
-        data = data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        data = normalise(data[: len(data) - len(held)])
     else:
         held = b""
     if b"\n\n" not in data:
@@ -144,6 +182,9 @@ def salvage(head: bytes, tail: bytes) -> Mapping[str, Any]:
         found["choices"] = [{"index": 0, "finish_reason": reason}]
     if "status" in found:
         found["object"] = "response"
+    error = found.get("error")
+    if not (isinstance(error, dict) and isinstance(error.get("message"), str)):
+        found.pop("error", None)  # a tool's parameter of that name
     return found
 
 

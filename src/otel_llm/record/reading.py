@@ -22,10 +22,6 @@ _HEAD: Final = 16_384
 _LAST: Final = 12
 """Messages at a stream's end that are always read: finish, usage and whatever trails them."""
 
-_OVERLAP: Final = 5
-"""One byte less than the mark that `framing.count` looks for, so that no cut hides one."""
-
-
 class Reading:
     """The body of one answer.
 
@@ -37,7 +33,7 @@ class Reading:
     """
 
     __slots__ = (
-        *("_buffer", "_carry", "_clock", "_content_type", "_counted", "_format", "_framing", "_head", "_held"),
+        *("_buffer", "_carry", "_clock", "_content_type", "_counted", "_cut", "_format", "_framing", "_head", "_held"),
         *(
             "_inflater",
             "_last_at",
@@ -77,6 +73,7 @@ class Reading:
         self._head = b""
         self._carry = b""
         self._counted = 0
+        self._cut = False
         self._silent = 0
         self._trailing = 0
         self._whole = False
@@ -100,34 +97,73 @@ class Reading:
             if self.max_gap is None or gap > self.max_gap:
                 self.max_gap = gap
         self._last_at = now
-        if self._inflater is not None:
-            piece = b"".join(self._inflater.feed(piece))
+        if self._inflater is None:
+            self._take(piece, now)
+        else:
+            for part in self._inflater.feed(piece):
+                self._take(part, now)
+
+    def _take(self, piece: bytes, now: float) -> None:
         if self._looking:
             self._look(piece, now)
+            return
         self._pieces.append(piece)
         self._held += len(piece)
         if self._held > HELD:
             self._shed()
 
     def _look(self, piece: bytes, now: float) -> None:
-        """Frame and read messages until one carries output."""
+        """Frame and read messages until one carries output; what follows it is held."""
         self._buffer += piece
         if self._framing is None:
             if not self._buffer.strip():
+                self._buffer = b""
                 return
             self._framing = framing.choose(self._content_type, self._buffer)
-        if self._framing is Framing.WHOLE or len(self._buffer) > HELD:
-            self._looking, self._buffer = False, b""
-            return
-        messages, self._buffer = framing.split(self._framing, self._buffer)
-        for message in messages:
-            if self.first_chunk_at is None:
-                self.first_chunk_at = now
-            if self._read(message):
-                self.first_token_at = now
-                self._looking, self._buffer = False, b""
+        if self._framing is Framing.WHOLE:
+            self._hold(self._buffer)
+        elif self._framing is not None:
+            self._look_into(self._framing, now)
+
+    def _look_into(self, kind: Framing, now: float) -> None:
+        if self._cut:
+            left, rest = framing.resume(kind, self._buffer)
+            if rest:
+                self._cut, self._buffer = False, rest
+                self._meet(framing.salvage(b"", left), now)
+        messages, rest = ([], self._buffer) if self._cut else framing.split(kind, self._buffer)
+        self._buffer = rest
+        for position, message in enumerate(messages):
+            if self._meet(message, now):
+                self._hold(framing.join(kind, messages[position + 1 :]) + rest)
                 return
-            self._silent += 1
+        if len(rest) > HELD:
+            self._cut, self._buffer = True, rest[-_KEPT:]
+
+    def _hold(self, data: bytes) -> None:
+        """Look no more; from ``data`` on the body is only remembered."""
+        self._looking, self._buffer = False, b""
+        self._pieces, self._held = [data], len(data)
+        if self._held > HELD:
+            self._shed()
+
+    def _meet(self, message: bytes | Mapping[str, Any], now: float | None) -> bool:
+        """Read one message of a stream and note its place; whether it carries output."""
+        if message == framing.DONE:
+            self.facts.done = True
+            return False
+        self._counted += 1
+        if self.first_chunk_at is None:
+            self.first_chunk_at = now
+        carries = self._read(message) if isinstance(message, bytes) else self._format.read(message, self.facts)
+        if carries:
+            if self.first_token_at is None:
+                self.first_token_at = now
+            self._trailing = 0
+            return True
+        self._silent += self.first_token_at is None
+        self._trailing += 1
+        return False
 
     def _read(self, message: bytes) -> bool:
         """Read one message; whether it carries output."""
@@ -151,13 +187,13 @@ class Reading:
             self.truncated = True
             self._head = self._head or dropped[:_HEAD]
         else:
-            self._count(dropped)
-        self._carry = (self._carry + dropped)[-_OVERLAP:]
-        self._pieces, self._held = [kept], len(kept)
+            self._count(self._framing, dropped)
+            self._cut = True
+        self._pieces, self._held = [kept], len(kept) + len(self._head)
 
-    def _count(self, data: bytes) -> None:
-        if self._framing is not None:
-            self._counted += framing.count(self._framing, self._carry + data, begins=not self._carry)
+    def _count(self, kind: Framing, data: bytes) -> None:
+        self._counted += framing.count(kind, data, before=self._carry)
+        self._carry = (self._carry + data)[-framing.OVERLAP :]
 
     def finish(self, choices: int) -> None:
         """Read what is left to read. Called once, when the body has ended in whatever way.
@@ -165,10 +201,10 @@ class Reading:
         Args:
             choices: How many alternatives the request asked for; each ends on its own.
         """
-        body = b"".join(self._pieces)
+        body = self._buffer + b"".join(self._pieces)
         self._pieces = []
         if self._framing in (Framing.EVENTS, Framing.LINES):
-            self._finish_stream(body, choices)
+            self._finish_stream(self._framing, body, choices)
         elif self.truncated:
             self._read_salvaged(framing.salvage(self._head, body))
         elif body.strip():
@@ -186,25 +222,27 @@ class Reading:
             self._read(body)
             self._whole = value is not None
 
-    def _finish_stream(self, body: bytes, choices: int) -> None:
-        assert self._framing is not None  # noqa: S101 - narrows the type
-        kind = self._framing
+    def _finish_stream(self, kind: Framing, body: bytes, choices: int) -> None:
+        if self._looking:
+            for message in [framing.salvage(b"", body)] if self._cut else framing.finish(kind, body):
+                self._meet(message, self._last_at)
+            return
         if b"\r" in body:
-            body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        self._count(body if body.endswith(b"\n") or not body else body + b"\n")
-        cut = bool(self._carry)
+            body = framing.normalise(body)
+        self._count(kind, body if body.endswith(b"\n") or not body else body + b"\n")
         start = _last_messages(kind, body) if choices <= 1 else 0
-        self._trailing = self._read_all(kind, body[start:], cut=cut and start == 0)
+        self._trailing = self._read_all(kind, body[start:], cut=self._cut and start == 0)
         if start and not (self.facts.finish or self.facts.failed):
             # An odd ending: read everything that is held.
-            self._trailing = self._read_all(kind, body, cut=cut)
+            self._trailing = self._read_all(kind, body, cut=self._cut)
 
     def _read_all(self, kind: Framing, body: bytes, *, cut: bool) -> int:
         """Read the messages of ``body``; how many at its end carry no output."""
+        if cut:
+            left, body = framing.resume(kind, body)
+            self._read_salvaged(framing.salvage(b"", left))
         messages, rest = framing.split(kind, body)
         messages += framing.finish(kind, rest)
-        if cut and messages:
-            self._read_salvaged(framing.salvage(b"", messages.pop(0)))
         trailing = 0
         for message in messages:
             if message == framing.DONE:
