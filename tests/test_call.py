@@ -1,6 +1,5 @@
 """A call survives the way onto a span and back."""
 
-from dataclasses import fields
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +30,7 @@ JUNK = st.one_of(
 
 @st.composite
 def calls(draw):
-    said = {name: draw(st.none() | VALUES[kind]) for name, kind in call_module._KINDS.items() if name != "operation"}
+    said = {name: draw(st.none() | VALUES[kind]) for name, kind in call_module.KINDS.items() if name != "operation"}
     metadata = draw(st.dictionaries(st.text(), st.one_of(*VALUES.values()), max_size=3))
     operation = draw(st.sampled_from(sorted(semconv.INFERENCE_OPERATIONS)))
     return Call(operation=operation, metadata=metadata, **said)
@@ -50,11 +49,11 @@ def test_a_store_that_keeps_sequences_as_lists_changes_nothing(call):
     assert Call.from_attributes(kept) == call
 
 
-@given(st.dictionaries(st.sampled_from([name for _, name in call_module._MAP]), JUNK))
+@given(st.dictionaries(st.sampled_from(list(call_module.ATTRIBUTES.values())), JUNK))
 def test_attributes_of_any_type_never_raise(attributes):
     call = Call.from_attributes(attributes)
     if call is not None:
-        for name, kind in call_module._KINDS.items():
+        for name, kind in call_module.KINDS.items():
             value = getattr(call, name)
             assert value is None or type(value) is kind
 
@@ -96,8 +95,8 @@ def test_a_zero_that_was_said_is_kept():
 
 
 def test_every_field_but_metadata_has_an_attribute_of_its_own():
-    names = [field.metadata["attribute"] for field in fields(Call) if field.name != "metadata"]
-    assert len(names) == len(set(names)) == len(fields(Call)) - 1
+    names = list(call_module.ATTRIBUTES.values())
+    assert len(names) == len(set(names)) == len(Call.__struct_fields__) - 1
 
 
 @pytest.mark.parametrize(("model", "name"), [("m", "chat m"), (None, "chat")])

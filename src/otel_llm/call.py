@@ -1,13 +1,14 @@
 """One inference, and the map between it and a span's attributes.
 
-The attribute's name rides on the field, so the map is derived in both directions and cannot drift: what `attributes`
-writes, `from_attributes` reads. Everything right of the finished span (store, alerts, commands) reads calls through
-this module and so works for spans that any other instrumentation made.
+The attribute's name rides on the field (as msgspec's name of it), so the map is derived in both directions and cannot
+drift: what `attributes` writes, `from_attributes` reads. Everything right of the finished span (store, alerts,
+commands) reads calls through this module and so works for spans that any other instrumentation made.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self, TypeAlias
+
+import msgspec
 
 from otel_llm import semconv
 
@@ -16,11 +17,10 @@ Value: TypeAlias = str | bool | int | float | tuple[str, ...]
 
 
 def _attribute(name: str) -> Any:
-    return field(default=None, metadata={"attribute": name})
+    return msgspec.field(default=None, name=name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one request to a model asked, cost and took.
 
     ``None`` means that nobody said or measured it; it is never replaced by a zero. Durations are seconds [s].
@@ -46,7 +46,7 @@ class Call:
         metadata: The user's own values, kept under ``otel_llm.metadata.*``.
     """
 
-    operation: str = field(metadata={"attribute": semconv.OPERATION_NAME})
+    operation: str = msgspec.field(name=semconv.OPERATION_NAME)
     provider: str | None = _attribute(semconv.PROVIDER_NAME)
     request_model: str | None = _attribute(semconv.REQUEST_MODEL)
     server_address: str | None = _attribute(semconv.SERVER_ADDRESS)
@@ -102,7 +102,7 @@ class Call:
     queue_name: str | None = _attribute(semconv.QUEUE_NAME)
     queue_wait: float | None = _attribute(semconv.QUEUE_WAIT)
     truncated: bool | None = _attribute(semconv.TRUNCATED)
-    metadata: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    metadata: Mapping[str, Value] = msgspec.field(default_factory=dict)
 
     @property
     def span_name(self) -> str:
@@ -111,12 +111,8 @@ class Call:
 
     def attributes(self) -> dict[str, Value]:
         """Every value that is known, under its attribute's name."""
-        known: dict[str, Value] = {}
-        for name, attribute in _MAP:
-            value = getattr(self, name)
-            if value is not None:
-                known[attribute] = value
-        for key, value in self.metadata.items():
+        known: dict[str, Any] = msgspec.to_builtins(self)
+        for key, value in known.pop("metadata", {}).items():
             known[semconv.METADATA_PREFIX + key] = value
         return known
 
@@ -130,8 +126,8 @@ class Call:
         if not isinstance(operation, str) or operation not in semconv.INFERENCE_OPERATIONS:
             return None
         said: dict[str, Any] = {}
-        for name, attribute in _MAP:
-            value = _fit(attributes.get(attribute), _KINDS[name])
+        for name, attribute in ATTRIBUTES.items():
+            value = _fit(attributes.get(attribute), KINDS[name])
             if value is not None:
                 said[name] = value
         start = len(semconv.METADATA_PREFIX)
@@ -155,8 +151,15 @@ def _kind(annotation: object) -> type:
     return int if "int" in text else str
 
 
-_MAP: Final = tuple((f.name, f.metadata["attribute"]) for f in fields(Call) if f.metadata)
-_KINDS: Final = {f.name: _kind(f.type) for f in fields(Call) if f.metadata}
+ATTRIBUTES: Final[Mapping[str, str]] = {
+    field.name: field.encode_name for field in msgspec.structs.fields(Call) if field.name != "metadata"
+}
+"""The attribute of each field."""
+
+KINDS: Final[Mapping[str, type]] = {
+    field.name: _kind(field.type) for field in msgspec.structs.fields(Call) if field.name != "metadata"
+}
+"""The type of each field's value."""
 
 
 def _fit(value: object, kind: type) -> object:

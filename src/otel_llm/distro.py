@@ -144,7 +144,8 @@ def _attach_store(settings: database.Config) -> None:
         if signal == "traces" and hasattr(provider, "add_span_processor"):
             provider.add_span_processor(exporters.StoreSpanProcessor(store))
         elif signal == "metrics" and hasattr(provider, "add_metric_reader"):
-            provider.add_metric_reader(exporters.StoreMetricReader(store, _METRIC_INTERVAL))
+            _attached["reader"] = exporters.StoreMetricReader(store, _METRIC_INTERVAL)
+            provider.add_metric_reader(_attached["reader"])
         elif signal == "logs" and hasattr(provider, "add_log_record_processor"):
             provider.add_log_record_processor(exporters.StoreLogProcessor(store))
         else:
@@ -254,4 +255,8 @@ def _leave() -> None:
     """At exit: end what nobody holds, collect metrics once more, and have all of it on disk."""
     with boundary.guard("distro.leave"):
         transport.reaper.drain()
-        _attached["database"].close(_EXIT_BUDGET)
+        store, reader = _attached["database"], _attached.get("reader")
+        if reader is not None and store.stats().seen:
+            # The SDK shuts down only the readers that it was given at its start.
+            reader.shutdown()
+        store.flush(_EXIT_BUDGET)

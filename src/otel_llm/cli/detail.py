@@ -2,14 +2,13 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
 
 from otel_llm import semconv
-from otel_llm.call import Call
+from otel_llm.call import ATTRIBUTES, Call
 from otel_llm.cli import output, timeline
 from otel_llm.cli.cells import Attempt
 from otel_llm.cli.table import Column, print_table
@@ -30,7 +29,7 @@ _SECONDS: Final = frozenset(
         semconv.QUEUE_WAIT,
     }
 )
-_ORDER: Final = {f.metadata["attribute"]: place for place, f in enumerate(fields(Call)) if f.metadata}
+_ORDER: Final = {attribute: place for place, attribute in enumerate(ATTRIBUTES.values())}
 _WIDEST: Final = 100
 """[characters] of a timeline: wider bars are not easier to read."""
 _LONGEST: Final = 2_000
