@@ -10,8 +10,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import wrapt
@@ -44,6 +45,9 @@ _lock = threading.RLock()
 _attached: dict[str, Any] = {}
 """By signal, the provider that the store is attached to; ``database`` and ``settings`` once they are known."""
 
+_waiting: list[Callable[[], None]] = []
+"""Instrumentors whose library is imported; the first is being loaded."""
+
 
 class Distro(BaseDistro):  # type: ignore[misc]
     """Entry point ``opentelemetry_distro``."""
@@ -54,14 +58,21 @@ class Distro(BaseDistro):  # type: ignore[misc]
     def load_instrumentor(self, entry_point: Any, **settings: Any) -> None:
         """Instrument a library when it is imported, not before: a process that never imports it pays nothing."""
         if entry_point.name in _LAZY and entry_point.name not in sys.modules:
-
-            def patch(_module: Any) -> None:
-                with boundary.guard("distro.load_instrumentor"):
-                    BaseDistro.load_instrumentor(self, entry_point, **settings)
-
-            wrapt.register_post_import_hook(patch, entry_point.name)
+            load = partial(super().load_instrumentor, entry_point, **settings)
+            wrapt.register_post_import_hook(lambda _module: _load_in_turn(load), entry_point.name)
         else:
             super().load_instrumentor(entry_point, **settings)
+
+
+def _load_in_turn(load: Callable[[], None]) -> None:
+    """Run ``load`` once what is loading has loaded: instrumentors of several libraries may share one module."""
+    _waiting.append(load)
+    if len(_waiting) > 1:
+        return
+    while _waiting:
+        with boundary.guard("distro.load_instrumentor"):
+            _waiting[0]()
+        _waiting.pop(0)
 
 
 class Configurator(_OTelSDKConfigurator):
