@@ -39,12 +39,17 @@ Identity = tuple[int, int, int, int]
 
 
 class Connection:
-    """An open database and the identity of its files."""
+    """An open database and the identity of its files.
+
+    Attributes:
+        aside: Where a damaged file that stood at the path is now.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock_path = path.with_name(path.name + ".lock")
         self.wal_path = path.with_name(path.name + "-wal")
+        self.aside: Path | None = None
         self._make_files()
         with self.locked(timeout=BUSY_TIMEOUT):
             try:
@@ -52,7 +57,7 @@ class Connection:
             except sqlite3.DatabaseError as error:
                 if not is_corrupt(error):
                     raise
-                quarantine(path)
+                self.aside = quarantine(path)
                 self._make_files()
                 self.sqlite = self._open()
         self._identity = self._look()
@@ -124,6 +129,8 @@ class Connection:
                     time.sleep(0.01)
             yield
         finally:
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child forked meanwhile holds the same lock open
             os.close(descriptor)
 
     def wal_size(self) -> int:
@@ -157,11 +164,19 @@ class Connection:
             return quarantine(self.path) if self.is_current() else None
 
     def close(self) -> None:
-        """Close, under the lock where it can be had: the last one to close checkpoints."""
+        """Close, under the lock where it can be had: the last one to close checkpoints.
+
+        Where another database took the path, the log that this one left there goes: it must not be taken for the
+        other's.
+        """
         with contextlib.suppress(sqlite3.Error, OSError), contextlib.ExitStack() as stack:
             with contextlib.suppress(BusyError):
                 stack.enter_context(self.locked(timeout=BUSY_TIMEOUT))
             self.sqlite.close()
+            now = self._look()
+            if now[:2] != self._identity[:2] and now[2:] == self._identity[2:] != (0, 0):
+                for suffix in ("-wal", "-shm"):
+                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_llm import boundary, semconv
 from otel_llm.quantity import Duration, Size
-from otel_llm.store.writer import LOGS, METRICS, SPAN, Timer, Writer
+from otel_llm.store.writer import LOGS, METRICS, SPAN, Timer, Writer, gate
 
 _EXIT_BUDGET: Final = 1.0
 _shared: Final[dict[Path, "Database"]] = {}
@@ -145,7 +145,10 @@ class Database:
         return writer if writer is not None else self._new_writer(pid)
 
     def _new_writer(self, pid: int) -> Writer:
-        for inherited in [other for other in self._writers.values() if other.pid != pid]:
+        inherited_ones = [other for other in self._writers.values() if other.pid != pid]
+        if inherited_ones:
+            gate.renew()  # uWSGI forks without telling Python
+        for inherited in inherited_ones:
             inherited.queue.clear()  # the parent writes them
             if inherited.connection is not None:
                 _leak(inherited.connection.sqlite)

@@ -6,12 +6,12 @@ together and remembered as a `Plan`; a span's values are then moved in C.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import copysign, isfinite
 from operator import itemgetter
-from typing import Any, Final, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias
 
-from otel_llm.call import Call
+from otel_llm.call import ATTRIBUTES, KINDS
 from otel_llm.store import redaction
 from otel_llm.store.values import is_clean
 
@@ -36,17 +36,6 @@ SERIES_FIELDS: Final = (
     "truncated",
 )
 """Fields of `Call` that few values share out among many calls: columns of ``series``."""
-
-ATTRIBUTES: Final = {field.name: field.metadata["attribute"] for field in fields(Call) if field.metadata}
-"""Field of `Call` to attribute."""
-
-KINDS: Final = {
-    name: get_origin(kind) or kind
-    for name, hint in get_type_hints(Call).items()
-    if name in ATTRIBUTES
-    for kind in [next((part for part in get_args(hint) if part is not type(None)), hint)]
-}
-"""Field of `Call` to the type of its value."""
 
 Values: TypeAlias = tuple[Any, ...]
 Pick: TypeAlias = Callable[[Values], Values]

@@ -12,8 +12,9 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 from otel_llm import semconv
+from otel_llm.call import ATTRIBUTES, KINDS
 from otel_llm.store.filter import Filter
-from otel_llm.store.plans import ATTRIBUTES, KINDS, SERIES_FIELDS, SPAN_FIELDS
+from otel_llm.store.plans import SERIES_FIELDS, SPAN_FIELDS
 from otel_llm.store.summary import GROUPINGS, summarize
 from otel_llm.store.values import presentable, unpack, unpack_value
 

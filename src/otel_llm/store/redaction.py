@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from otel_llm.redaction import scrub
+from otel_llm.redaction import MASK
 
 KEEP: Final = 0
 CLEAN: Final = 1
@@ -24,9 +24,19 @@ _DROPPED_PREFIXES: Final = (
 _URLS: Final = frozenset({"url.full", "url.original", "http.url", "http.target", "http.referer"})
 _TEXTS: Final = frozenset({"exception.message", "exception.stacktrace", "error.message"})
 
-# Every repeat is capped and starts at a fixed text, so the time stays linear whatever the text holds.
-_QUERY: Final = re.compile(r"(://[^\s?\"'<>]{0,2048})\?[^\s\"'<>)\]}]*")
-_USERINFO: Final = re.compile(r"(?<=://)[^\s/@\"'<>]{1,256}@")
+# A match swallows all that it looked at, so the time stays linear whatever the text holds.
+_URL: Final = re.compile(r"(?<=://)[^\s\"'<>]+")
+# Narrower than what error texts of providers get (`otel_llm.redaction`): a log may well hold a long word or a hash.
+_KEY: Final = re.compile(
+    r"\b(?:(?:sk|pk|rk|gsk|xai|hf|nvapi|pplx|r8|gh[opsur]|github_pat|glpat|xox[a-z])[-_]|AIza|ya29\.|AKIA|ASIA)"
+    r"[A-Za-z0-9*._-]{10,512}"
+    r"|(?<=[Bb]earer )[^\s,;\"']{4,4096}"
+)
+_LABELLED: Final = re.compile(
+    r"((?:api|access|secret|private|auth)[-_ ]?(?:key|token)(?: provided)?[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
+    r"[^\s\"',;}]{4,4096}",
+    re.IGNORECASE,
+)
 
 
 def verdict(key: str) -> int:
@@ -46,8 +56,8 @@ def clean(key: str, value: Any) -> Any:
 def clean_text(text: str) -> str:
     """``text`` without keys, and its URLs without query and credentials."""
     if "://" in text:
-        text = _USERINFO.sub("", _QUERY.sub(r"\1", text))
-    return scrub(text, limit=len(text) + 4096)  # room for what the masks add
+        text = _URL.sub(lambda found: _clean_address(found[0]), text)
+    return _LABELLED.sub(r"\1" + MASK, _KEY.sub(MASK, text))
 
 
 def clean_attributes(attributes: Mapping[str, Any] | None, judge: Callable[[str], int] = verdict) -> dict[str, Any]:
@@ -63,9 +73,15 @@ def clean_attributes(attributes: Mapping[str, Any] | None, judge: Callable[[str]
 
 
 def _clean_url(url: str) -> str:
-    bare = url.partition("?")[0]
-    scheme, separator, rest = bare.partition("://")
-    if not separator:
-        return bare
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}://{_clean_address(rest)}" if separator else _bare(url)
+
+
+def _clean_address(address: str) -> str:
+    """What follows ``://``, without credentials, query and fragment."""
+    authority, slash, path = _bare(address).partition("/")
+    return f"{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _bare(url: str) -> str:
+    return url.partition("?")[0].partition("#")[0]

@@ -13,9 +13,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
 from otel_llm import semconv
+from otel_llm.call import ATTRIBUTES
 from otel_llm.store import redaction
 from otel_llm.store.interning import Table
-from otel_llm.store.plans import ATTRIBUTES, PARAMETER_FIELDS, SERIES_FIELDS, Plans
+from otel_llm.store.plans import PARAMETER_FIELDS, SERIES_FIELDS, Plans
 from otel_llm.store.values import is_clean, pack, pack_value, shorten
 
 SERIES_COLUMNS: Final = ("scope", "name", "kind", "status", "flags", *SERIES_FIELDS)

@@ -29,6 +29,7 @@ LINGER: Final = 0.05
 """[s] How long the thread waits for company before it writes."""
 
 _REPLACED: Final = 3
+_FORK_WAIT: Final = 1.0
 _RETRIES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 _TICK: Final = 30.0
 _TICK_ROWS: Final = 2000
@@ -39,6 +40,32 @@ SPAN: Final = 0
 LOGS: Final = 1
 METRICS: Final = 2
 MARKER: Final = 3
+
+
+class Gate:
+    """Held while a thread is inside SQLite, so that a fork does not copy its locks shut into the child."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._waited = False
+
+    def wait(self) -> None:
+        """Before a fork: until the thread is outside, at most `_FORK_WAIT`."""
+        self._waited = self.lock.acquire(timeout=_FORK_WAIT)
+
+    def go_on(self) -> None:
+        """After the fork, in the parent."""
+        if self._waited:
+            self._waited = False
+            self.lock.release()
+
+    def renew(self) -> None:
+        """After the fork, in the child: the thread that may hold the lock is not here."""
+        self.lock = threading.Lock()
+
+
+gate: Final = Gate()
+os.register_at_fork(before=gate.wait, after_in_parent=gate.go_on, after_in_child=gate.renew)
 
 
 class Tally:
@@ -169,8 +196,8 @@ class Writer:
 
     def flush(self, timeout: float) -> bool:
         """Whether everything queued so far is on disk within ``timeout`` [s]."""
-        if self.thread is None and not self.queue:
-            return True
+        if self.ended.is_set() or (self.thread is None and not self.queue):
+            return not self.queue
         if self.thread == _thread.get_ident():
             return False
         marker = Marker()
@@ -193,7 +220,7 @@ class Writer:
 
     def dropped(self) -> dict[str, int]:
         """Items that are lost, by reason."""
-        counts = dict(self.lost)
+        counts = {reason: count for reason, count in self.lost.items() if count}
         if refused := self.refused.value():
             counts["queue_full"] = counts.get("queue_full", 0) + refused
         return counts
@@ -235,9 +262,12 @@ class Writer:
         while self.queue or self._pending:
             if not self._pending:
                 self._pending = self._take()
-            if not self._write() and self._failures:
+            with gate.lock:
+                written = self._write()
+            if not written and self._failures:
                 break
-        self._keep_house()
+        with gate.lock:
+            self._keep_house()
 
     def _until_due(self) -> float:
         """Time until something happens by itself [s]."""
@@ -315,6 +345,7 @@ class Writer:
             self._rows.forget()
             self.connection = Connection(self._path)
             self._note_limits(self.connection.sqlite)
+            self._tell_aside(self.connection.aside)
         return self.connection
 
     def _note_limits(self, connection: sqlite3.Connection) -> None:
@@ -341,10 +372,13 @@ class Writer:
             aside = connection.set_aside()
         except (OSError, BusyError):
             return False
-        if aside is not None:
-            self._warn("corrupt", f"was damaged; it is now {aside.name} and a new one was started")
+        self._tell_aside(aside)
         self._failures = 0
         return True
+
+    def _tell_aside(self, aside: Path | None) -> None:
+        if aside is not None:
+            self._warn("corrupt", f"was damaged; it is now {aside.name} and a new one was started")
 
     def _fail(self, reason: str, error: Exception) -> None:
         """Keep the pending items for later, say so once, and let nobody wait."""
@@ -396,7 +430,8 @@ class Writer:
             self.lost[self._reason or "exit"] += left
         self._pending = []
         self.queue.clear()
-        self._drop_connection()
+        with gate.lock:
+            self._drop_connection()
         self._answer_markers()
         self.ended.set()
 

@@ -1,0 +1,439 @@
+"""Durability, faults and forks, with real files and real processes."""
+
+import logging
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from otel_llm.quantity import Duration, Size
+from otel_llm.store import database as module
+from otel_llm.store.connection import Connection
+from otel_llm.store.database import Config, Database, default_path, shared
+from otel_llm.store.query import Filter, Reader
+from otel_llm.store.writer import QUEUE
+
+
+def rows(path, table="spans"):
+    with Reader(path) as reader:
+        return reader.info()["rows"][table]
+
+
+def within(seconds, condition):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def run_python(code, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+
+
+def test_nothing_is_opened_or_started_before_the_first_span(path):
+    before = threading.active_count()
+    database = Database(path)
+    assert database.flush(1)
+    assert not path.parent.exists()
+    assert threading.active_count() == before
+
+
+def test_a_span_is_on_disk_within_200_ms(database, path, spans):
+    database.submit_span(spans.call())
+    database.flush(5)  # the file is made now
+    database.submit_span(spans.call())
+    assert within(0.2, lambda: rows(path) == 2)
+
+
+def test_a_span_survives_a_kill_200_ms_later(path):
+    process = run_python(
+        """
+        import sys, time
+        from pathlib import Path
+        from finished_spans import Spans
+        from otel_llm.store.database import Database
+        database = Database(Path(sys.argv[1]))
+        database.submit_span(Spans().call())
+        database.flush(5)
+        database.submit_span(Spans().call())
+        time.sleep(0.2)
+        print("now", flush=True)
+        time.sleep(60)
+        """,
+        path,
+    )
+    assert process.stdout.readline() == "now\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    assert rows(path) == 2
+
+
+def test_what_is_queued_is_written_at_exit(path):
+    process = run_python(
+        """
+        import sys
+        from pathlib import Path
+        from finished_spans import Spans
+        from otel_llm.store.database import Database
+        database = Database(Path(sys.argv[1]))
+        for _ in range(3):
+            database.submit_span(Spans().call())
+        """,
+        path,
+    )
+    assert process.wait(20) == 0
+    assert rows(path) == 3
+
+
+def test_files_are_the_user_s_alone(kept, path, spans):
+    kept(spans.call())
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    files = sorted(path.parent.iterdir())
+    assert [file.name for file in files] == [path.name, f"{path.name}-shm", f"{path.name}-wal", f"{path.name}.lock"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_the_file_has_the_properties_that_were_decided(kept, path, spans):
+    database = kept(spans.call())
+    sqlite = database._writer().connection.sqlite
+
+    def pragma(name):
+        return sqlite.execute(f"PRAGMA {name}").fetchone()[0]
+
+    assert [pragma(name) for name in ("journal_mode", "auto_vacuum", "synchronous", "wal_autocheckpoint")] == [
+        "wal",
+        2,
+        1,
+        0,
+    ]
+
+
+def test_the_same_span_twice_is_one(kept, path, spans):
+    span = spans.call()
+    database = kept(span, span)
+    kept(span)
+    assert rows(path) == 1
+    assert database.stats().dropped == {"duplicate": 2}
+
+
+def test_every_span_is_stored_or_counted(database, spans, monkeypatch):
+    monkeypatch.setattr("otel_llm.store.writer.LINGER", 0.5)
+    span = spans.span(start_time=None)
+    for _ in range(QUEUE + 500):
+        database.submit_span(span)
+    database.flush(10)
+    stats = database.stats()
+    assert stats.seen == QUEUE + 500
+    assert stats.stored + sum(stats.dropped.values()) == stats.seen
+    assert stats.queue_depth == 0
+
+
+def test_a_full_queue_refuses_and_counts(database, spans, monkeypatch):
+    monkeypatch.setattr("otel_llm.store.writer.Writer.start", lambda _: None)
+    span = spans.call()
+    accepted = [database.submit_span(span) for _ in range(QUEUE + 2)]
+    assert accepted.count(False) == 2
+    assert database.stats().dropped == {"queue_full": 2}
+    database._writer().queue.clear()
+
+
+def test_a_strange_span_costs_no_other(kept, path, spans):
+    database = kept(spans.call(), spans.span(start_time=2**63), spans.span(context=None), spans.call())
+    assert rows(path) == 2
+    assert database.stats().dropped == {"invalid": 2}
+
+
+def test_submit_swallows_anything(database):
+    database._writers = None
+    assert database.submit_span(object()) is False
+    assert database.submit_logs(()) is False
+    assert database.submit_metrics(object()) is False
+    assert database.flush(1) is False
+
+
+def test_after_close_spans_are_refused(kept, spans, path):
+    database = kept(spans.call())
+    assert database.close(5)
+    assert not database.submit_span(spans.call())
+    assert rows(path) == 1
+
+
+def test_closing_leaves_one_file(kept, spans, path):
+    kept(spans.call()).close(5)
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
+
+
+@pytest.fixture
+def fork():
+    """Run a function in a forked child; gives its exit status."""
+
+    def run(child):
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                child()
+                status = 0
+            finally:
+                os._exit(status)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    return run
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_writes_its_own_and_none_twice(database, path, spans, fork):
+    database.submit_span(spans.call())
+    database.flush(5)
+    inherited = spans.call()
+    database.submit_span(inherited)  # perhaps still queued when the child is born
+    own = spans.call()
+
+    def child():
+        assert database.submit_span(own)
+        assert database.flush(10)
+        assert database.stats().seen == 1
+
+    assert fork(child) == 0
+    assert database.flush(5)
+    assert rows(path) == 3
+    assert database.stats().dropped == {}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_that_writes_nothing_starts_nothing(kept, spans, fork):
+    database = kept(spans.call())
+
+    def child():
+        assert database.flush(1)
+        assert not [pid for pid in database._writers if pid == os.getpid()]
+
+    assert fork(child) == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_parent_goes_on_after_a_child_has_ended(kept, spans, path, fork):
+    database = kept(spans.call())
+    for _ in range(3):
+        assert fork(lambda: database.submit_span(spans.call()) and database.flush(10)) == 0
+        kept(spans.call())
+    assert rows(path) == 7
+    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_two_processes_write_the_same_file(path):
+    code = """
+        import sys
+        from pathlib import Path
+        from finished_spans import Spans
+        from otel_llm.store.database import Database
+        database, spans = Database(Path(sys.argv[1])), Spans()
+        for _ in range(500):
+            database.submit_span(spans.call())
+            if not _ % 50:
+                database.flush(10)
+        sys.exit(not database.flush(10))
+        """
+    processes = [run_python(code, path) for _ in range(2)]
+    assert [process.wait(30) for process in processes] == [0, 0]
+    assert rows(path) == 1000
+
+
+def test_an_unwritable_folder_warns_once_and_counts(tmp_path, spans, caplog):
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    database = Database(blocked / "otel-llm.db")
+    with caplog.at_level(logging.WARNING, logger="otel_llm"):
+        for _ in range(3):
+            database.submit_span(spans.call())
+            assert database.flush(5) is False
+    assert len([record for record in caplog.records if "cannot be written" in record.getMessage()]) == 1
+    database.close(2)
+    stats = database.stats()
+    assert stats.dropped == {"unwritable": 3}
+    assert stats.last_error.startswith("unwritable")
+
+
+def test_what_was_kept_is_written_once_the_path_can_be_written(tmp_path, spans):
+    blocked = tmp_path / "folder"
+    blocked.write_text("no folder yet")
+    database = Database(blocked / "otel-llm.db")
+    database.submit_span(spans.call())
+    assert database.flush(5) is False
+    blocked.unlink()
+    assert within(5, lambda: database.stats().stored == 1)
+    database.close(5)
+
+
+def test_a_removed_file_is_made_again(kept, spans, path):
+    kept(spans.call())
+    for file in list(path.parent.iterdir()):
+        file.unlink()
+    kept(spans.call())
+    assert rows(path) == 1
+
+
+def test_a_replaced_file_is_noticed(kept, spans, path, tmp_path):
+    kept(spans.call())
+    other = tmp_path / "other.db"
+    Connection(other).close()
+    other.rename(path)
+    kept(spans.call())
+    assert rows(path) == 1
+
+
+def test_a_removed_log_is_noticed(kept, spans, path):
+    kept(spans.call())
+    path.with_name(path.name + "-wal").unlink()
+    kept(spans.call())
+    assert rows(path) >= 1
+
+
+def test_a_file_that_is_no_database_is_set_aside(kept, spans, path, caplog):
+    path.parent.mkdir()
+    path.write_bytes(b"this is no database at all" * 100)
+    kept(spans.call())
+    assert rows(path) == 1
+    assert [file.name for file in path.parent.glob("*.corrupt-*")]
+
+
+def test_a_damaged_database_is_set_aside(kept, spans, path, caplog):
+    kept(spans.call()).close(5)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    database = Database(path)
+    with caplog.at_level(logging.WARNING, logger="otel_llm"):
+        assert database.submit_span(spans.call())
+        assert database.flush(5)
+    assert rows(path) == 1
+    assert len(list(path.parent.glob("*.corrupt-*"))) == 1
+    assert len([record for record in caplog.records if "damaged" in record.getMessage()]) == 1
+    database.close(5)
+
+
+def test_a_newer_schema_is_left_alone(tmp_path, spans, caplog):
+    path = tmp_path / "newer.db"
+    Connection(path).close()
+    with sqlite3.connect(path) as sqlite:
+        sqlite.execute("PRAGMA user_version = 999")
+    database = Database(path)
+    with caplog.at_level(logging.WARNING, logger="otel_llm"):
+        database.submit_span(spans.call())
+        assert database.flush(5) is False
+    database.close(2)
+    assert database.stats().dropped == {"newer_schema": 1}
+    assert len(caplog.records) == 1
+
+
+def test_a_busy_file_is_waited_for(kept, spans, path):
+    kept(spans.call())
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
+    kept(spans.call())
+    assert rows(path) == 2
+    other.close()
+
+
+def test_a_timer_runs_on_the_writer_s_thread_once_that_runs(database, spans):
+    ran = []
+    database.every(0.05, lambda: ran.append(threading.get_ident()))
+    time.sleep(0.15)
+    assert ran == []
+    database.submit_span(spans.call())
+    assert within(2, lambda: len(ran) > 2)
+    assert set(ran) == {database._writer().thread}
+
+
+def test_a_timer_that_raises_or_flushes_harms_nobody(database, spans, path):
+    def fail():
+        assert database.flush(1) is False
+        raise RuntimeError
+
+    database.every(0.02, fail)
+    database.submit_span(spans.call())
+    time.sleep(0.1)
+    database.submit_span(spans.call())
+    assert database.flush(5)
+    assert rows(path) == 2
+
+
+def test_a_cancelled_timer_stops(database, spans):
+    ran = []
+    cancel = database.every(0.02, lambda: ran.append(1))
+    database.submit_span(spans.call())
+    assert within(2, lambda: bool(ran))
+    cancel()
+    time.sleep(0.05)
+    count = len(ran)
+    time.sleep(0.1)
+    assert len(ran) == count
+
+
+def test_a_thread_that_cannot_be_had_is_tried_again(database, spans, path, monkeypatch):
+    def refuse(*_):
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("otel_llm.store.writer._thread.start_new_thread", refuse)
+        assert database.submit_span(spans.call())
+        assert database.flush(0.05) is False
+    assert database.submit_span(spans.call())
+    assert database.flush(5)
+    assert rows(path) == 2
+
+
+def test_many_threads_submit_at_once(database, spans, path):
+    some = [[spans.call() for _ in range(50)] for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda mine=mine: [database.submit_span(span) for span in mine]) for mine in some
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert database.flush(5)
+    assert rows(path) == 400
+    assert database.stats().seen == 400
+
+
+def test_a_process_has_one_database_for_a_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_shared", {})
+    path = tmp_path / "x.db"
+    assert shared(path) is shared(str(path))
+    monkeypatch.setenv("OTEL_LLM_STORE_PATH", str(path))
+    assert shared() is shared(path)
+    assert shared(config=Config(path=str(tmp_path / "y.db"))).path == tmp_path / "y.db"
+
+
+def test_without_a_path_it_is_the_user_s_data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "otel-llm" / "otel-llm.db"
+
+
+def test_defaults_are_the_contract_s():
+    assert Config() == Config(enabled=True, path=None, max_size=Size.parse("256MB"), max_age=Duration.parse("14d"))
+
+
+def test_a_reader_may_stay_open_while_spans_are_written(kept, spans, path):
+    kept(spans.call())
+    with Reader(path) as reader:
+        kept(spans.call())
+        assert len(reader.calls(Filter())) == 2

@@ -1,0 +1,211 @@
+"""A span read back equals the span written."""
+
+import math
+
+import pytest
+from finished_spans import Spans, cleaned
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, TracerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from test_values import ANY_TEXT, SCALARS, VALUES, same
+
+from otel_llm import semconv
+from otel_llm.call import ATTRIBUTES, Call
+from otel_llm.store.batch import Batches
+from otel_llm.store.connection import Connection
+from otel_llm.store.query import Filter, Reader
+from otel_llm.store.redaction import KEEP, verdict
+
+NAMES = st.sampled_from(sorted(ATTRIBUTES.values())) | ANY_TEXT.filter(lambda name: name and verdict(name) == KEEP)
+ATTRIBUTE_MAPS = st.dictionaries(NAMES, SCALARS | VALUES, max_size=8)
+
+
+@pytest.fixture
+def back(database, path, kept):
+    """Write a span and read it."""
+
+    def write_and_read(span):
+        kept(span)
+        with Reader(path) as reader:
+            (found,) = reader.trace(f"{span.context.trace_id:032x}")
+        return found
+
+    return write_and_read
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory):
+    """The same without a thread, for many spans."""
+    path = tmp_path_factory.mktemp("rows") / "rows.db"
+    connection, writer = Connection(path), Batches()
+
+    def write_and_read(span, writer=writer):
+        done = writer.write(connection.sqlite, [(0, span)])
+        assert done.stored == 1
+        with Reader(path) as reader:
+            (found,) = reader.trace(f"{span.context.trace_id:032x}")
+        return found
+
+    yield write_and_read
+    connection.close()
+
+
+@settings(max_examples=300, deadline=None)
+@given(attributes=ATTRIBUTE_MAPS)
+def test_any_attributes_come_back_with_value_and_type(through, attributes):
+    held = cleaned(attributes)
+    assert same(through(Spans().span(held)).attributes, dict(held))
+
+
+@pytest.mark.parametrize("name", sorted(ATTRIBUTES.values()))
+@pytest.mark.parametrize(
+    "value", [0, -1, 2**63, 0.0, -0.0, 1.5, math.inf, True, "", "a\0b", "\ud800", ("a",), (1,), b"x"]
+)
+def test_a_typed_column_never_changes_a_value(through, spans, name, value):
+    assert same(through(spans.span(cleaned({name: value}))).attributes, {name: value})
+
+
+def test_a_nan_comes_back(back, spans):
+    found = back(spans.span({semconv.TIME_TO_FIRST_TOKEN: math.nan})).attributes
+    assert math.isnan(found[semconv.TIME_TO_FIRST_TOKEN])
+
+
+def test_a_call_comes_back(back, spans):
+    call = Call(
+        operation="chat", provider="openai", request_model="m", stream=True, temperature=0.0, queue_wait=0.0, seed=3,
+        finish_reasons=("stop", "length"), input_tokens=0, stop_sequences=("a",), metadata={"user": "u"},
+    )  # fmt: skip
+    assert Call.from_attributes(back(spans.span(call.attributes())).attributes) == call
+
+
+def test_every_part_of_a_span_comes_back(back, spans):
+    state = TraceState([("a", "1"), ("b", "2")])
+    trace_id, start = 0xABC, spans.start
+    span = spans.span(
+        {"x": 1},
+        trace_id=trace_id,
+        name="GET \ud800",
+        kind=SpanKind.CONSUMER,
+        context=SpanContext(trace_id, 0xDEF, is_remote=False, trace_flags=TraceFlags(3), trace_state=state),
+        parent=SpanContext(trace_id, 0x123, is_remote=True),
+        status=Status(StatusCode.ERROR, "it broke"),
+        resource=Resource({"service.name": "s", "list": [1, 2], "raw": b"x"}, "https://schema/1"),
+        instrumentation_scope=InstrumentationScope("lib", None, "https://schema/2", {"a": True}),
+        events=[Event("e", {"k": (1.5,)}, 17)],
+        links=[Link(SpanContext(5, 6, is_remote=True, trace_state=state), {"l": "v"})],
+        start_time=start,
+        end_time=2**62,
+    )
+    found = back(span)
+    assert found.trace_id == f"{0xABC:032x}"
+    assert found.span_id == f"{0xDEF:016x}"
+    assert found.parent_span_id == f"{0x123:016x}"
+    assert found.name == "GET \ud800"
+    assert found.kind == "CONSUMER"
+    assert (found.status, found.status_message) == ("ERROR", "it broke")
+    assert (found.start_time_unix_nano, found.end_time_unix_nano) == (start, 2**62)
+    assert found.resource == {"service.name": "s", "list": (1, 2), "raw": b"x"}
+    assert found.resource_schema_url == "https://schema/1"
+    assert found.scope == {"name": "lib", "version": None, "schema_url": "https://schema/2", "attributes": {"a": True}}
+    assert found.events == [{"name": "e", "time_unix_nano": 17, "attributes": {"k": (1.5,)}, "dropped_attributes": 0}]
+    assert found.links == [
+        {
+            "trace_id": f"{5:032x}",
+            "span_id": f"{6:016x}",
+            "trace_state": "a=1,b=2",
+            "flags": 256 | 512,
+            "attributes": {"l": "v"},
+            "dropped_attributes": 0,
+        }
+    ]
+    assert found.trace_state == "a=1,b=2"
+    assert found.flags == 3 | 256 | 512
+    assert found.dropped == {}
+
+
+def test_what_the_sdk_dropped_is_told(database, back, monkeypatch):
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1")
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "1")
+    monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "1")
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("x")
+    links = [Link(SpanContext(1, number, is_remote=False)) for number in (1, 2)]
+    with tracer.start_as_current_span("x", attributes={"a": 1, "b": 2}, links=links) as span:
+        for name in "abc":
+            span.add_event(name)
+    assert back(span).dropped == {"attributes": 1, "events": 2, "links": 1}
+
+
+def test_a_span_without_scope_and_resource_attributes_comes_back(back, spans):
+    found = back(spans.span(None, resource=Resource({}), instrumentation_scope=None))
+    assert (found.attributes, found.resource, found.scope) == ({}, {}, {})
+
+
+def test_headers_queries_and_keys_are_never_stored(back, spans, path, database):
+    secret = "sk-proj-0123456789abcdef"  # noqa: S105 - nobody's
+    back(
+        spans.span(
+            {
+                "url.full": f"https://a/b?key={secret}",
+                "url.query": f"key={secret}",
+                "http.request.header.authorization": (f"Bearer {secret}",),
+            },
+            status=Status(StatusCode.ERROR, f"bad key {secret}"),
+            events=[Event("exception", {"exception.message": f"Incorrect API key provided: {secret}"}, 1)],
+            links=[Link(SpanContext(5, 6, is_remote=True), {"http.url": f"https://a/?{secret}"})],
+        )
+    )
+    database.close(5)
+    assert secret.encode() not in path.read_bytes()
+
+
+def test_a_series_too_many_keeps_its_values_in_the_row(through, spans, monkeypatch):
+    batches = Batches()
+    monkeypatch.setattr(batches._spans._series, "_limit", 0)
+    monkeypatch.setattr(batches._spans._parameters, "_limit", 0)
+    found = []
+    for number in range(2):
+        span = spans.call(request_model=f"m{number}", temperature=0.5, finish_reasons=("stop",))
+        found.append((span, through(span, batches)))
+    for span, read in found:
+        assert read.name == span.name
+        assert same(read.attributes, dict(span.attributes))
+
+
+def test_a_span_beyond_256_kib_is_cut_and_says_so(back, spans, path):
+    found = back(spans.span({"big": "x" * 1_000_000, "wide": tuple("y" * 1000 for _ in range(1000)), "n": 1}))
+    assert found.attributes[semconv.TRUNCATED] is True
+    assert found.attributes["n"] == 1
+    assert sum(len(value) for value in (found.attributes["big"], *found.attributes["wide"])) < 256 * 1024
+
+
+def test_schema_and_code_name_the_same_columns(path, kept, spans):
+    kept(spans.call())
+    from otel_llm.store import plans, rows, signals  # noqa: PLC0415 - their names are short and common
+
+    expected = {
+        "series": {"id", "digest", *rows.SERIES_COLUMNS},
+        "resources": {"id", "digest", *rows.RESOURCE_COLUMNS},
+        "scopes": {"id", "digest", *rows.SCOPE_COLUMNS},
+        "spans": {"id", *rows._ALWAYS, *rows._SOMETIMES, *plans.SPAN_FIELDS},
+        "logs": {"id", *signals.LOG_COLUMNS},
+        "points": {"id", *signals.POINT_COLUMNS},
+        "streams": {"id", "digest", *signals.STREAM_COLUMNS},
+    }
+    with Reader(path) as reader:
+        for table, columns in expected.items():
+            assert {row[1] for row in reader._sqlite.execute(f"PRAGMA table_info({table})")} == columns
+
+
+def test_every_field_of_a_call_has_one_place():
+    from otel_llm.store.plans import PARAMETER_FIELDS, SERIES_FIELDS, SPAN_FIELDS  # noqa: PLC0415 - see above
+
+    assert sorted([*PARAMETER_FIELDS, *SERIES_FIELDS, *SPAN_FIELDS]) == sorted(ATTRIBUTES)
+
+
+def test_only_calls_are_calls(kept, spans, path):
+    kept(spans.call(), spans.span({"gen_ai.operation.name": "execute_tool"}), spans.span({"http.url": "http://x"}))
+    with Reader(path) as reader:
+        assert len(reader.calls(Filter())) == 1
