@@ -19,8 +19,6 @@ import pytest
 from otel_llm import semconv
 
 SHARED = Path(os.environ.get("OTEL_LLM_SHARED") or Path(__file__).parents[3] / "shared")
-FORMATS = ("openai.", "anthropic", "none")
-
 FIELDS = {
     "operation": semconv.OPERATION_NAME,
     "request_model": semconv.REQUEST_MODEL,
@@ -48,12 +46,16 @@ LIMITS = {
     "remaining_tokens": semconv.RATELIMIT_REMAINING_TOKENS,
 }
 
+AMENDED = {
+    # A stream of completions: its last event says all three, the list of what is expected does not.
+    "s-bedrock-045": {"finish_reasons": [["stop_sequence"]], "input_tokens": [16], "output_tokens": [63]},
+}
+"""Right answers that the recordings' own list lacks, and why."""
+
 
 def exchanges():
     for file in sorted((SHARED / "transcripts").glob("*/[0-9]*.json")):
-        exchange = json.loads(file.read_text())
-        if exchange["format"].startswith(FORMATS):
-            yield exchange
+        yield json.loads(file.read_text())
 
 
 def faults(exchange, spans, *, by_host):
@@ -68,9 +70,23 @@ def faults(exchange, spans, *, by_host):
     return [*wrong_facts(exchange, said, by_host=by_host), *wrong_times(exchange, said)]
 
 
+def accepted_answers(exchange):
+    """Every right answer by field. Bedrock's head counts tokens too; the list of what is expected knows bodies only."""
+    also = AMENDED.get(exchange["id"], {})
+    accepted = {
+        key: [exchange["expected"].get(key), *exchange["accept"].get(key, []), *also.get(key, [])]
+        for key in (*FIELDS, "provider")
+    }
+    for kind in ("input", "output"):
+        counted = exchange["response"]["headers"].get(f"x-amzn-bedrock-{kind}-token-count")
+        if counted is not None and accepted[f"{kind}_tokens"] == [None]:
+            accepted[f"{kind}_tokens"] = [int(counted)]
+    return accepted
+
+
 def wrong_facts(exchange, said, *, by_host):
     expected, name = exchange["expected"], exchange["id"]
-    accepted = {key: [expected.get(key), *exchange["accept"].get(key, [])] for key in (*FIELDS, "provider")}
+    accepted = accepted_answers(exchange)
     found = []
     for key, attribute in FIELDS.items():
         value = said.get(attribute)

@@ -725,6 +725,13 @@ _SETTING_TERMS: Final = (
         source="user",
     ),
     Term(
+        name="record.paths",
+        kind="setting",
+        meaning="Format by path ending, for paths that no format knows, e.g. `{/llm/v3/talk: openai}`. It is read as "
+        "the format's first path, or as the one behind its name: `openai/embeddings`.",
+        source="user",
+    ),
+    Term(
         name="log.file",
         kind="setting",
         meaning="A file for the messages of otel-llm itself.",

@@ -18,8 +18,6 @@ INCOMPLETE_STREAM: Final = "incomplete_stream"
 UNNAMED_ERROR: Final = "_OTHER"
 """``error.type`` of an error that names no code (semantic conventions)."""
 
-_FIRST_ERROR_STATUS: Final = 400
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -83,7 +81,7 @@ def _judge(head: Head | None, reading: Reading | None, end: End) -> tuple[str, s
     """Outcome and ``error.type``: what the shell saw, corrected by what the answer says."""
     if end.outcome == semconv.OUTCOME_ERROR:
         return end.outcome, end.error_type or UNNAMED_ERROR
-    if head is not None and head.status >= _FIRST_ERROR_STATUS:
+    if head is not None and head.is_error:
         return semconv.OUTCOME_ERROR, str(head.status)
     return (end.outcome, None) if reading is None else _judge_reading(reading, end)
 
@@ -102,13 +100,19 @@ def _judge_reading(reading: Reading, end: End) -> tuple[str, str | None]:
 
 def _add_head(told: dict[str, Any], head: Head) -> None:
     told["status_code"] = head.status
-    for name in ("limit_requests", "limit_tokens", "remaining_requests", "remaining_tokens", "retry_after"):
+    for name in _OF_HEAD:
         told[name] = getattr(head, name)
-    told["server_queue_time"] = head.server_queue_time
-    told["server_decode_time"] = head.server_decode_time
+    if head.input_tokens is not None or head.output_tokens is not None:
+        told["usage_source"] = semconv.USAGE_SOURCE_PROVIDER
     # The user's own name for a host, or a known host's, stands; the format's default gives way to a better word.
     if head.provider and told["provider"] == "openai" and not _is_openai(told["server_address"]):
         told["provider"] = head.provider
+
+
+_OF_HEAD: Final = (
+    *("limit_requests", "limit_tokens", "remaining_requests", "remaining_tokens", "retry_after"),
+    *("server_queue_time", "server_decode_time", "input_tokens", "output_tokens"),
+)
 
 
 def _is_openai(host: str) -> bool:
@@ -127,11 +131,16 @@ def _add_reading(told: dict[str, Any], reading: Reading) -> None:
         told["finish_reasons"] = tuple(reason for _, reason in sorted(facts.finish.items()))
     if facts.input_tokens is not None or facts.output_tokens is not None:
         told["usage_source"] = semconv.USAGE_SOURCE_PROVIDER
-    elif told["outcome"] != semconv.OUTCOME_ERROR and reading.output_chunks is not None:
+    elif _may_be_estimated(told) and reading.output_chunks is not None:
         told["output_tokens"] = reading.output_chunks
         told["usage_source"] = semconv.USAGE_SOURCE_ESTIMATED
     if reading.truncated:
         told["truncated"] = True
+
+
+def _may_be_estimated(told: dict[str, Any]) -> bool:
+    """Whether chunks may stand for tokens: in a call that did not fail and whose head told no tokens."""
+    return told["outcome"] != semconv.OUTCOME_ERROR and "usage_source" not in told
 
 
 _FACTS: Final = (

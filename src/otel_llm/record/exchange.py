@@ -6,9 +6,13 @@ and spans are the recording's business.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from otel_llm.call import Value
+
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,7 @@ class Request:
         path: Without query.
         headers: Names in lower case.
         body: ``None`` when the client streams it and it cannot be read without taking it away.
+        certain: The user's settings name this path: it is an inference whatever the body looks like.
     """
 
     host: str
@@ -28,6 +33,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes | None
+    certain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +42,14 @@ class Opening:
 
     Attributes:
         request: Fields of `otel_llm.call.Call` that the body states, e.g. ``{"temperature": 0.2}``.
+        array: A JSON array in the answer is a stream of its elements, not one value.
     """
 
     operation: str
     provider: str
     model: str | None = None
     request: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    array: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,7 +85,11 @@ class Facts:
 
 
 class Format(Protocol):
-    """One family of request and answer bodies. A module of `providers` is one."""
+    """One family of request and answer bodies. A module of `providers` is one.
+
+    Others register theirs, a module or any object with these three, by an entry point of the group
+    ``otel_llm.provider``.
+    """
 
     @property
     def PATHS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
@@ -99,6 +111,35 @@ class Format(Protocol):
         A message is a whole JSON body, or one event of a stream. Values may be of any type: the body is not ours.
         """
         ...
+
+
+def parse(raw: bytes | None, kind: type[Body]) -> Body:
+    """The fields of ``kind`` that the JSON object ``raw`` states; all at their defaults where it is none."""
+    try:
+        return msgspec.json.decode(raw, type=kind) if raw else kind()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return kind()
+
+
+def stated(**values: Value | None) -> dict[str, Value]:
+    """Those of ``values`` that are known."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def integer(value: object) -> int | None:
+    """``value`` as a whole number of either sign that fits 64 bits, such as a seed."""
+    return value if type(value) is int and abs(value) < 1 << 63 else None
+
+
+def flag(value: object) -> bool | None:
+    """``value`` if it is true or false."""
+    return value if isinstance(value, bool) else None
+
+
+def texts(value: object) -> tuple[str, ...] | None:
+    """The strings in a JSON array, or in place of one; ``None`` when there is none."""
+    found = tuple(item for item in ([value] if isinstance(value, str) else items(value)) if isinstance(item, str))
+    return found or None
 
 
 def text(value: object) -> str | None:

@@ -1,7 +1,7 @@
 """What the head of an answer says: content type and encoding, rate limits, waits, the server's own clock. Pure.
 
 Header names: OpenAI and its imitators (``x-ratelimit-*``), Anthropic (``anthropic-ratelimit-*``), TGI (``x-queue-time``
-and ``x-inference-time``, milliseconds), RFC 9110 (``retry-after``).
+and ``x-inference-time``, milliseconds), Amazon Bedrock (token counts), RFC 9110 (``retry-after``).
 """
 
 from collections.abc import Iterable
@@ -19,13 +19,19 @@ _WANTED: Final = frozenset(
         *(b"anthropic-ratelimit-requests-limit", b"anthropic-ratelimit-requests-remaining"),
         *(b"anthropic-ratelimit-tokens-limit", b"anthropic-ratelimit-tokens-remaining"),
         *(b"x-queue-time", b"x-inference-time", b"x-compute-time", b"x-compute-type"),
+        *(b"x-amzn-bedrock-input-token-count", b"x-amzn-bedrock-output-token-count"),
+        *(b"x-amzn-bedrock-cache-read-input-token-count", b"x-amzn-bedrock-cache-write-input-token-count"),
     }
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The head of one answer; what it does not say is ``None``. Durations are seconds [s]."""
+    """The head of one answer; what it does not say is ``None``. Durations are seconds [s].
+
+    Attributes:
+        input_tokens: Cached ones included; like `output_tokens`, for bodies that do not say it.
+    """
 
     status: int
     content_type: str = ""
@@ -39,6 +45,13 @@ class Head:
     retry_after: float | None = None
     server_queue_time: float | None = None
     server_decode_time: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the status says that the request failed."""
+        return self.status >= 400  # noqa: PLR2004 - RFC 9110, 15.5
 
     @property
     def is_redirect(self) -> bool:
@@ -66,7 +79,18 @@ def read_head(status: int, raw: Iterable[tuple[bytes, bytes]]) -> Head:
         retry_after=_retry_after(said),
         server_queue_time=_milliseconds(said, "x-queue-time"),
         server_decode_time=_milliseconds(said, "x-inference-time"),
+        input_tokens=_input_tokens(said),
+        output_tokens=_count(said, "x-amzn-bedrock-output-token-count"),
     )
+
+
+def _input_tokens(said: dict[str, str]) -> int | None:
+    """Bedrock's input tokens, those read from and written to its cache added."""
+    fresh = _count(said, "x-amzn-bedrock-input-token-count")
+    if fresh is None:
+        return None
+    cached = ("x-amzn-bedrock-cache-read-input-token-count", "x-amzn-bedrock-cache-write-input-token-count")
+    return fresh + sum(_count(said, name) or 0 for name in cached)
 
 
 def _count(said: dict[str, str], *names: str) -> int | None:

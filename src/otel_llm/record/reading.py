@@ -1,7 +1,8 @@
 """Read an answer's body as its pieces pass by, at next to no cost. No I/O; the clock is an argument.
 
 Until the first message that carries output, pieces are framed and looked at. After it they are only counted and
-remembered: the last 64 KiB, by reference. What the answer said is read from there once, at its end.
+remembered: the last 64 KiB, by reference. What the answer said is read from there once, at its end. Where messages
+can only be told apart from the start (`framing.FOLLOWED`), each is read as it comes and nothing is remembered.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ _HEAD: Final = 16_384
 _LAST: Final = 12
 """Messages at a stream's end that are always read: finish, usage and whatever trails them."""
 
+
 class Reading:
     """The body of one answer.
 
@@ -30,10 +32,23 @@ class Reading:
         clock: Monotonic [s].
         content_type: The header's value.
         inflater: Undoes the content encoding; ``None`` for identity.
+        array: A JSON array in this body is a stream of its elements.
     """
 
     __slots__ = (
-        *("_buffer", "_carry", "_clock", "_content_type", "_counted", "_cut", "_format", "_framing", "_head", "_held"),
+        *(
+            "_array",
+            "_buffer",
+            "_carry",
+            "_clock",
+            "_content_type",
+            "_counted",
+            "_cut",
+            "_format",
+            "_framing",
+            "_head",
+            "_held",
+        ),
         *(
             "_inflater",
             "_last_at",
@@ -55,12 +70,15 @@ class Reading:
         clock: Callable[[], float],
         content_type: str,
         inflater: Inflater | None,
+        *,
+        array: bool = False,
     ) -> None:
         self.facts = Facts()
         self.first_chunk_at: float | None = None
         self.first_token_at: float | None = None
         self.max_gap: float | None = None
         self.truncated = False
+        self._array = array
         self._format = format
         self._clock = clock
         self._content_type = content_type
@@ -82,7 +100,7 @@ class Reading:
     @property
     def is_stream(self) -> bool:
         """Whether the body came as messages one after another."""
-        return self._framing in (Framing.EVENTS, Framing.LINES)
+        return self._framing is not None and self._framing is not Framing.WHOLE
 
     @property
     def complete(self) -> bool:
@@ -119,7 +137,10 @@ class Reading:
             if not self._buffer.strip():
                 self._buffer = b""
                 return
-            self._framing = framing.choose(self._content_type, self._buffer)
+            self._framing = framing.choose(self._content_type, self._buffer, array=self._array)
+        if self._framing in framing.FOLLOWED:
+            self._follow(self._framing, now)
+            return
         if self._framing is Framing.WHOLE:
             self._hold(self._buffer)
         elif self._framing is not None:
@@ -165,6 +186,18 @@ class Reading:
         self._trailing += 1
         return False
 
+    def _follow(self, kind: Framing, now: float) -> None:
+        """Read every message that has come; keep what waits for its end, and no more than `HELD` of it."""
+        messages, self._buffer = framing.split(kind, self._buffer)
+        for message in messages:
+            damaged = self.truncated and framing.decode(message) is None
+            self._meet(framing.salvage(b"", message) if damaged else message, now)
+        if len(self._buffer) > HELD:
+            self.truncated = True
+            self._buffer = framing.shorten(kind, self._buffer)
+            if len(self._buffer) > HELD:
+                self._looking, self._buffer = False, b""
+
     def _read(self, message: bytes) -> bool:
         """Read one message; whether it carries output."""
         if message == framing.DONE:
@@ -181,6 +214,9 @@ class Reading:
 
     def _shed(self) -> None:
         """Let go of the oldest bytes; count the messages in them."""
+        if self._framing in framing.FOLLOWED:
+            self._pieces, self._held = [], 0
+            return
         body = b"".join(self._pieces)
         dropped, kept = body[:-_KEPT], body[-_KEPT:]
         if self._framing is Framing.WHOLE or self._framing is None:
@@ -205,6 +241,8 @@ class Reading:
         self._pieces = []
         if self._framing in (Framing.EVENTS, Framing.LINES):
             self._finish_stream(self._framing, body, choices)
+        elif self._framing in framing.FOLLOWED:
+            self._buffer = b""
         elif self.truncated:
             self._read_salvaged(framing.salvage(self._head, body))
         elif body.strip():

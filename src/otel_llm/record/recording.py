@@ -20,12 +20,13 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, Statu
 
 from otel_llm import boundary, semconv
 from otel_llm.call import Call
-from otel_llm.record import framing, providers
+from otel_llm.record import framing
 from otel_llm.record.account import Attempt, End, draw_up
 from otel_llm.record.exchange import Format, Opening, Request
 from otel_llm.record.head import Head, read_head
 from otel_llm.record.metrics import ClientMetrics, identity
 from otel_llm.record.reading import INFLATED, Reading
+from otel_llm.record.registry import Registry
 from otel_llm.record.settings import Config
 from otel_llm.redaction import scrub
 
@@ -69,7 +70,7 @@ class Recorder:
         meter_provider: metrics.MeterProvider | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.config = config
+        self.registry = Registry.load(config)
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
         self.metrics = ClientMetrics(metrics.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, meter_provider))
@@ -78,12 +79,8 @@ class Recorder:
         """A recording of ``request``, or ``None`` when it is no inference or must not be seen."""
         if not is_instrumentation_enabled():
             return None
-        for known in providers.FORMATS:
-            if request.path.endswith(known.PATHS):
-                opening = known.open(request, self.config.hosts)
-                if opening is not None:
-                    return Recording(self, request, scheme, known, opening)
-        return None
+        opened = self.registry.open(request)
+        return Recording(self, request, scheme, *opened) if opened is not None else None
 
 
 class Recording:
@@ -156,6 +153,7 @@ class Recording:
                 self._recorder.clock,
                 head.content_type,
                 framing.inflater(head.content_encoding, INFLATED, sys.modules),
+                array=self._opening.array and not head.is_error,
             )
 
     def feed(self, piece: bytes) -> None:

@@ -10,7 +10,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         enabled: Record calls on the wire at all.
         hosts: Provider names for hosts that no table knows: ``{"llm.internal:8000": "vllm"}``; a key is a host name,
             with or without a port.
+        paths: Formats for paths that no table knows: ``{"/llm/v3/talk": "openai"}``; a key is a path's ending. The
+            format reads it as its first path, or as the one behind its name: ``openai/embeddings``.
     """
 
     enabled: bool = True
     hosts: dict[str, str] = msgspec.field(default_factory=dict)
+    paths: dict[str, str] = msgspec.field(default_factory=dict)

@@ -80,7 +80,6 @@ class _Tap:
     def __init__(self, config: Config, tracer_provider: Any, meter_provider: Any) -> None:
         self._arguments = (config, tracer_provider, meter_provider)
         self._recorder: Any = None
-        self._paths: tuple[str, ...] = ()
 
     def begin(self, request: Any) -> Any:
         """A recording of an httpx request, or ``None``; one tuple scan for what is no inference."""
@@ -89,7 +88,7 @@ class _Tap:
         recorder = self._recorder or self._make()
         url = request.url
         path = url.path
-        if not path.endswith(self._paths):
+        if not path.endswith(recorder.registry.paths):
             return None
         from otel_llm.record.exchange import Request  # noqa: PLC0415 - loaded by _make, not by a bystander
 
@@ -100,11 +99,9 @@ class _Tap:
         return recorder.begin(seen, url.scheme)
 
     def _make(self) -> Any:
-        from otel_llm.record import providers  # noqa: PLC0415 - only a process that sends requests pays
-        from otel_llm.record.recording import Recorder  # noqa: PLC0415
+        from otel_llm.record.recording import Recorder  # noqa: PLC0415 - only a process that sends requests pays
 
         self._recorder = Recorder(*self._arguments)
-        self._paths = providers.PATHS
         return self._recorder
 
 

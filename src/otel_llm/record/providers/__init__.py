@@ -3,10 +3,7 @@
 from typing import Final
 
 from otel_llm.record.exchange import Format
-from otel_llm.record.providers import anthropic, openai
+from otel_llm.record.providers import anthropic, bedrock, cohere, gemini, llamacpp, ollama, openai, tgi
 
-FORMATS: Final[tuple[Format, ...]] = (openai, anthropic)
-"""Asked in this order; the first that opens a request reads its answer."""
-
-PATHS: Final = tuple(suffix for known in FORMATS for suffix in known.PATHS)
-"""All path endings: whatever ends otherwise passes the tap untouched."""
+FORMATS: Final[tuple[Format, ...]] = (ollama, openai, anthropic, gemini, bedrock, cohere, llamacpp, tgi)
+"""Asked in this order; the first that opens a request reads its answer. Where paths are shared, the choosier first."""

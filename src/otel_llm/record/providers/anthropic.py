@@ -44,7 +44,7 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
     model = text(body.model) or (named.rpartition(":")[0] if on_vertex else None)
     provider = host_names.by_host(request.host, request.port, hosts)
     if provider is None:
-        if model is None and "anthropic-version" not in request.headers:
+        if model is None and "anthropic-version" not in request.headers and not request.certain:
             return None
         provider = "gcp.vertex_ai" if on_vertex else "anthropic"
     stated = _request(body)

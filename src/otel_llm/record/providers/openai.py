@@ -63,7 +63,7 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
         return None
     model = text(body.model) or _deployment(path)
     if provider is None:
-        if model is None and not path.endswith(_CERTAIN):
+        if model is None and not (request.certain or path.endswith(_CERTAIN)):
             return None
         provider = "azure.ai.openai" if "/openai/deployments/" in path else "openai"
     return Opening(operation=operation, provider=provider, model=model, request=_request(body))
