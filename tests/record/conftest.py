@@ -6,6 +6,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from server import Server
 
 from otel_llm import boundary
 from otel_llm.record.settings import Config
@@ -72,3 +73,11 @@ def recorded(config):
     yield memory
     instrumentor.uninstrument()
     assert boundary.errors() == {}
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A server that answers as the path says."""
+    one = Server()
+    yield one
+    one.close()

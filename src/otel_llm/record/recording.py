@@ -5,12 +5,14 @@ public method is safe on the host's path: no `Exception` leaves it. A call that 
 attributes and client metrics, and goes on through the SDK to exporters and the store.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import unquote, urljoin, urlsplit
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
@@ -41,13 +43,17 @@ _LATEST_WINS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
-    """An attempt that may be sent again: what the next one links to."""
+    """An attempt that may be sent again: what the next one links to.
+
+    Attributes:
+        redirect: Host and path that the answer sends the client to.
+    """
 
     span: SpanContext
     ended_at: float
     host: str
     resend_count: int
-    redirected: bool
+    redirect: tuple[str, str] | None
 
 
 _last_sent: ContextVar[_Sent | None] = ContextVar("otel_llm_last_sent", default=None)
@@ -94,6 +100,8 @@ class Recording:
         self._recorder = recorder
         self._format = known
         self._opening = opening
+        self._path = request.path
+        self._pid = os.getpid()
         self._once = [True]
         self._head: Head | None = None
         self._reading: Reading | None = None
@@ -188,13 +196,16 @@ class Recording:
             self._once.pop()
         except IndexError:
             return
+        if self._pid != os.getpid():
+            return  # a forked child's copy: the call is its parent's to end
         ended_at = self._recorder.clock()
         try:
             with boundary.guard("record.end"):
                 self._conclude(outcome, error, ended_at)
         finally:
-            with boundary.guard("record.span"):
+            with boundary.guard("record.metrics"):
                 self._recorder.metrics.end(self._key)
+            with boundary.guard("record.span"):
                 if not self._is_outer:
                     self._span.end(self._started_ns + round((ended_at - self._attempt.started_at) * 1e9))
 
@@ -226,15 +237,15 @@ class Recording:
 
     def _remember(self, call: Call, ended_at: float) -> None:
         """Keep what a resend of this attempt will want to know."""
-        redirected = self._head is not None and self._head.is_redirect
-        if call.outcome == semconv.OUTCOME_ERROR or redirected:
+        redirect = _redirect(self._head, self._attempt.host, self._path) if self._head is not None else None
+        if call.outcome == semconv.OUTCOME_ERROR or redirect is not None:
             _last_sent.set(
                 _Sent(
                     span=self._span.get_span_context(),
                     ended_at=ended_at,
                     host=self._attempt.host,
                     resend_count=self._attempt.resend_count or 0,
-                    redirected=redirected,
+                    redirect=redirect,
                 )
             )
 
@@ -247,14 +258,30 @@ def _previous(request: Request) -> tuple[int | None, _Sent | None]:
     """
     last = _last_sent.get()
     said = request.headers.get("x-stainless-retry-count", "")
-    count = int(said) if said.isdecimal() else 0
-    if last is not None and last.redirected:
+    count = int(said) if said.isdecimal() and len(said) < _ABSURD else 0
+    if last is not None and last.redirect is not None:
         _last_sent.set(None)
-        return last.resend_count + 1, last
+        if last.redirect == (request.host, request.path):
+            return last.resend_count + 1, last
     if count == 0:
         return None, None
     known = last is not None and last.host == request.host and last.resend_count == count - 1
     return count, last if known else None
+
+
+_ABSURD: Final = 5
+"""Digits of a retry count that nobody means."""
+
+
+def _redirect(head: Head, host: str, path: str) -> tuple[str, str] | None:
+    """Host and path of where an answer sends the client, or ``None`` when it does not."""
+    if not head.is_redirect:
+        return None
+    try:
+        target = urlsplit(urljoin(f"//{host}{path}", head.location or ""))
+        return target.hostname or host, unquote(target.path)
+    except ValueError:
+        return None
 
 
 def _outer_span(context: Context) -> Span | None:

@@ -6,6 +6,7 @@ are patched when they are imported, before or after us, and never imported by us
 the same objects, types, bytes and exceptions; only the innermost byte stream of an answer is wrapped.
 """
 
+import gc
 import os
 import queue
 import threading
@@ -163,22 +164,25 @@ def _trace(request: Any, tracer: Callable[..., Any]) -> Any:
     return extensions
 
 
-def _tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], None]:
-    def trace(event: str, info: Any) -> None:
+def _tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], Any]:
+    def trace(event: str, info: Any) -> Any:
         recording.trace(event)
-        if users is not None:
-            users(event, info)
+        # Returned, for the transport to refuse if it is of the wrong kind.
+        return users(event, info) if users is not None else None
 
     return trace
 
 
-def _async_tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], Awaitable[None]]:
-    async def trace(event: str, info: Any) -> None:
+def _async_tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], Any]:
+    def trace(event: str, info: Any) -> Any:
         recording.trace(event)
-        if users is not None:
-            await users(event, info)
+        return users(event, info) if users is not None else _nothing()
 
     return trace
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _detach(token: Token[Context]) -> None:
@@ -235,7 +239,7 @@ class SyncPieces(_Pieces):
                 feed(piece)
                 yield piece
         except BaseException as error:
-            recording.fail(error)
+            _fail(recording, error)
             raise
         finally:
             close = getattr(inner, "close", None)
@@ -247,8 +251,10 @@ class SyncPieces(_Pieces):
         """Close the stream, then end the call if it has not ended."""
         try:
             self._stream.close()
-        finally:
-            self._recording.close()
+        except BaseException as error:
+            _fail(self._recording, error)
+            raise
+        _leave(self._recording)
 
 
 class AsyncPieces(_Pieces):
@@ -265,7 +271,7 @@ class AsyncPieces(_Pieces):
                 feed(piece)
                 yield piece
         except BaseException as error:
-            recording.fail(error)
+            _fail(recording, error)
             raise
         finally:
             close = getattr(inner, "aclose", None)
@@ -278,9 +284,23 @@ class AsyncPieces(_Pieces):
         try:
             await self._stream.aclose()
         except BaseException as error:
-            self._recording.fail(error)
+            _fail(self._recording, error)
             raise
-        self._recording.close()
+        _leave(self._recording)
+
+
+def _fail(recording: Any, error: BaseException) -> None:
+    """End a call that ``error`` ended; leave it to the reaper where the garbage collector is at work."""
+    if reaper.collecting:
+        reaper.take(recording)
+    else:
+        recording.fail(error)
+
+
+def _leave(recording: Any) -> None:
+    """End a call whose answer was closed, in the same way."""
+    if not recording.ended:
+        _fail(recording, GeneratorExit())
 
 
 class _Reaper:
@@ -292,14 +312,31 @@ class _Reaper:
     def __init__(self) -> None:
         self._orphans: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._pid = 0
+        self._collector = 0
 
     def attend(self) -> None:
         """Have the thread running in this process."""
         pid = os.getpid()
-        if self._pid != pid:
-            self._pid = pid
-            self._orphans = queue.SimpleQueue()
+        if self._pid == pid:
+            return
+        if self._pid:
+            self._orphans = queue.SimpleQueue()  # those of the process that forked are its own to end
+        if self._watch not in gc.callbacks:
+            gc.callbacks.append(self._watch)
+        try:
             threading.Thread(target=self._run, args=(self._orphans,), name="otel-llm-reaper", daemon=True).start()
+            self._pid = pid
+        except RuntimeError as error:  # no more threads: do its work here, until there are
+            boundary.swallow("record.reaper", error)
+            self.drain()
+
+    @property
+    def collecting(self) -> bool:
+        """Whether the garbage collector is at work on this thread, and so perhaps inside somebody's lock."""
+        return self._collector == threading.get_ident()
+
+    def _watch(self, phase: str, _info: object) -> None:
+        self._collector = threading.get_ident() if phase == "start" else 0
 
     def take(self, recording: Any) -> None:
         """Have ``recording`` ended soon."""
