@@ -327,6 +327,53 @@ def test_a_damaged_database_is_set_aside(kept, spans, path, caplog):
     database.close(5)
 
 
+def test_damage_that_shows_at_the_first_write_is_set_aside_too(kept, spans, path):
+    database = kept(spans.call())
+    sqlite = database._writer().connection.sqlite
+    pages = [row[0] for row in sqlite.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'spans'")]
+    database.close(5)
+    with path.open("r+b") as file:
+        for page in pages:
+            file.seek((page - 1) * 4096)
+            file.write(b"\xff" * 4096)
+    database = Database(path)
+    assert database.submit_span(spans.call())
+    assert database.flush(5)
+    assert rows(path) == 1
+    assert len(list(path.parent.glob("*.corrupt-*"))) == 1
+    database.close(5)
+
+
+def test_a_full_disk_is_told_and_what_was_kept_is_written_later(kept, spans, path, caplog):
+    database = kept(spans.call())
+    sqlite = database._writer().connection.sqlite
+    sqlite.execute("PRAGMA max_page_count = 1")
+    with caplog.at_level(logging.WARNING, logger="otel_llm"):
+        for _ in range(100):
+            database.submit_span(spans.span({"big": "x" * 5000}))
+        database.flush(5)
+    assert database.stats().last_error.startswith("disk_full")
+    assert within(5, lambda: rows(path) == 101)  # the limit went with the connection
+    assert database.stats().dropped == {}
+
+
+def test_a_file_replaced_during_a_write_gets_the_write_again(kept, spans, path, monkeypatch):
+    kept(spans.call())
+    moved = []
+    original = Connection.checkpoint
+
+    def move(self, *, limit):
+        original(self, limit=limit)
+        if not moved:
+            moved.append(path.rename(path.with_name("moved.db")))
+
+    monkeypatch.setattr(Connection, "checkpoint", move)
+    kept(spans.call(request_model="again"))
+    with Reader(path) as reader:
+        assert [span.name for span in reader.calls(Filter())] == ["chat gpt-x"]
+        assert len(reader.calls(Filter(model="again"))) == 1
+
+
 def test_a_newer_schema_is_left_alone(tmp_path, spans, caplog):
     path = tmp_path / "newer.db"
     Connection(path).close()

@@ -161,7 +161,7 @@ class Connection:
         with contextlib.suppress(sqlite3.Error):
             self.sqlite.close()
         with self.locked(timeout=BUSY_TIMEOUT):
-            return quarantine(self.path) if self.is_current() else None
+            return quarantine(self.path) if self._look()[:2] == self._identity[:2] else None  # closing took the log
 
     def close(self) -> None:
         """Close, under the lock where it can be had: the last one to close checkpoints.

@@ -15,7 +15,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_llm import boundary, semconv
 from otel_llm.quantity import Duration, Size
-from otel_llm.store.writer import LOGS, METRICS, SPAN, Timer, Writer, gate
+from otel_llm.store.gate import gate
+from otel_llm.store.marks import Timer
+from otel_llm.store.writer import LOGS, METRICS, SPAN, Writer
 
 _EXIT_BUDGET: Final = 1.0
 _shared: Final[dict[Path, "Database"]] = {}

@@ -5,149 +5,24 @@ A reader may run beside any number of writers, in another process or in theirs.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
 from otel_llm import semconv
-from otel_llm.call import ATTRIBUTES, KINDS
+from otel_llm.store.errors import AmbiguousError, NotFoundError, StoreError
 from otel_llm.store.filter import Filter
-from otel_llm.store.plans import SERIES_FIELDS, SPAN_FIELDS
+from otel_llm.store.stored import COLUMNS, JOINS, StoredSpan, stored_span
 from otel_llm.store.summary import GROUPINGS, summarize
-from otel_llm.store.values import presentable, unpack, unpack_value
 
 __all__ = ["AmbiguousError", "Filter", "NotFoundError", "Reader", "StoreError", "StoredSpan"]
 
-_KINDS: Final = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
-_STATUSES: Final = ("UNSET", "OK", "ERROR")
 _TABLES: Final = ("spans", "logs", "points", "series", "resources", "scopes", "parameters", "streams")
 _LEAST_PREFIX: Final = 4
 _TRACE_DIGITS: Final = 32
 _SPAN_DIGITS: Final = 16
 _BUSY_TIMEOUT: Final = 5.0
-
-_COLUMNS: Final = (
-    "spans.id, spans.start_time, spans.duration, spans.trace_id, spans.span_id, spans.parent_span_id,"
-    " spans.attributes, spans.details, parameters.content, series.name, series.kind, series.status, series.flags,"
-    " resources.content, scopes.content, "
-    + ", ".join([*(f"series.{name}" for name in SERIES_FIELDS), *(f"spans.{name}" for name in SPAN_FIELDS)])
-)
-_JOINS: Final = (
-    "spans CROSS JOIN series ON series.id = spans.series CROSS JOIN resources ON resources.id = spans.resource"
-    " LEFT JOIN scopes ON scopes.id = series.scope LEFT JOIN parameters ON parameters.id = spans.parameters"
-)
-_FIELDS: Final = tuple((ATTRIBUTES[name], KINDS[name]) for name in SERIES_FIELDS + SPAN_FIELDS)
-_FIRST_FIELD: Final = 15
-
-
-class StoreError(Exception):
-    """Something is wrong with the store or with what was asked of it.
-
-    Attributes:
-        where: The file or argument.
-        expected: What should have been there.
-        found: What was.
-        hint: What to do.
-    """
-
-    def __init__(self, where: str, *, expected: str, found: str, hint: str = "") -> None:
-        super().__init__(where, expected, found, hint)
-        self.where = where
-        self.expected = expected
-        self.found = found
-        self.hint = hint
-
-    def __str__(self) -> str:
-        text = f"{self.where}: expected {self.expected}, found {self.found}"
-        return f"{text} ({self.hint})" if self.hint else text
-
-
-class NotFoundError(StoreError):
-    """There is no such file or span."""
-
-
-class AmbiguousError(StoreError):
-    """Several spans fit.
-
-    Attributes:
-        candidates: Their span ids.
-    """
-
-    def __init__(self, where: str, *, expected: str, found: str, hint: str, candidates: Sequence[str]) -> None:
-        super().__init__(where, expected=expected, found=found, hint=hint)
-        self.candidates = tuple(candidates)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSpan:
-    """A span as it was written.
-
-    Attributes:
-        trace_id: 32 hexadecimal digits.
-        span_id: 16 hexadecimal digits.
-        parent_span_id: ``None`` for a root.
-        kind: ``INTERNAL``, ``SERVER``, ``CLIENT``, ``PRODUCER`` or ``CONSUMER``.
-        start_time_unix_nano: [ns since the epoch]
-        end_time_unix_nano: [ns since the epoch]
-        status: ``UNSET``, ``OK`` or ``ERROR``.
-        attributes: As written; sequences are tuples.
-        events: ``name``, ``time_unix_nano``, ``attributes``, ``dropped_attributes``.
-        links: ``trace_id``, ``span_id``, ``trace_state``, ``flags``, ``attributes``, ``dropped_attributes``.
-        resource: The resource's attributes.
-        scope: ``name``, ``version``, ``schema_url``, ``attributes``; empty when there was none.
-        resource_schema_url: Of the resource's attributes.
-        trace_state: W3C ``tracestate`` header.
-        flags: As in OTLP: W3C trace flags; 256 the parent's place is known; 512 it is remote.
-        dropped: ``attributes``, ``events``, ``links``: how many the SDK's limits cost, where any.
-    """
-
-    trace_id: str
-    span_id: str
-    parent_span_id: str | None
-    name: str
-    kind: str
-    start_time_unix_nano: int
-    end_time_unix_nano: int
-    status: str
-    status_message: str | None
-    attributes: dict[str, Any]
-    events: list[dict[str, Any]]
-    links: list[dict[str, Any]]
-    resource: dict[str, Any]
-    scope: dict[str, Any]
-    resource_schema_url: str = ""
-    trace_state: str = ""
-    flags: int = 0
-    dropped: dict[str, int]
-
-    @property
-    def duration(self) -> float:
-        """From start to end [s]."""
-        return (self.end_time_unix_nano - self.start_time_unix_nano) / 1e9
-
-    def as_json(self, *, detail: bool = False) -> dict[str, Any]:
-        """The span as ``calls --json`` prints it; with ``detail`` as ``calls show`` does."""
-        told: dict[str, Any] = {
-            "trace_id": self.trace_id,
-            "span_id": self.span_id,
-            "parent_span_id": self.parent_span_id,
-            "name": presentable(self.name),
-            "kind": self.kind,
-            "start_time_unix_nano": self.start_time_unix_nano,
-            "duration": max(0.0, self.duration),
-            "status": self.status,
-            "attributes": presentable(self.attributes),
-            "resource": {"service.name": "unknown_service", **presentable(self.resource)},
-        }
-        if self.status_message is not None:
-            told["status_message"] = presentable(self.status_message)
-        if detail:
-            told["events"] = presentable(self.events)
-            told["links"] = presentable(self.links)
-            told["scope"] = presentable(self.scope)
-        return told
 
 
 class Reader:
@@ -209,10 +84,10 @@ class Reader:
         where, values = filter.where()
         limit = -1 if filter.limit is None else filter.limit
         tail = f"WHERE spans.id > ? AND spans.id <= ? AND {where} ORDER BY spans.id LIMIT ?"
-        query = f"SELECT {_COLUMNS} FROM {_JOINS} {tail}"  # noqa: S608 - constants and placeholders
+        query = f"SELECT {COLUMNS} FROM {JOINS} {tail}"  # noqa: S608 - constants and placeholders
         rows = self._sqlite.execute(query, (cursor, newest, *values, limit)).fetchall()
         reached = newest if filter.limit is None or len(rows) < filter.limit else int(rows[-1][0])
-        return sorted(map(_span, rows), key=lambda span: span.start_time_unix_nano), reached
+        return sorted(map(stored_span, rows), key=lambda span: span.start_time_unix_nano), reached
 
     def trace(self, trace_id: str) -> list[StoredSpan]:
         """Every span of a trace, inference or not, in order of start."""
@@ -295,8 +170,8 @@ class Reader:
         return found
 
     def _spans(self, tail: str, values: Sequence[object]) -> Iterator[StoredSpan]:
-        for row in self._sqlite.execute(f"SELECT {_COLUMNS} FROM {_JOINS} {tail}", values):  # noqa: S608
-            yield _span(row)
+        for row in self._sqlite.execute(f"SELECT {COLUMNS} FROM {JOINS} {tail}", values):  # noqa: S608
+            yield stored_span(row)
 
     def _by_ids(self, query: str, values: Sequence[object]) -> Iterator[StoredSpan]:
         return self._spans(f"WHERE spans.id IN ({query}) ORDER BY spans.start_time, spans.id", values)
@@ -316,43 +191,3 @@ def _bytes(digits: str, whole: int) -> bytes:
     if len(key) * 2 != whole:
         raise StoreError(repr(digits), expected=f"{whole} hexadecimal digits", found=f"{len(digits)} characters")
     return key
-
-
-def _span(row: Sequence[Any]) -> StoredSpan:
-    _, start, duration, trace_id, span_id, parent, rest, extra, parameters, name, kind, status, flags, owner, scope = (
-        row[:_FIRST_FIELD]
-    )
-    attributes: dict[str, Any] = {}
-    for (attribute, of_kind), value in zip(_FIELDS, row[_FIRST_FIELD:], strict=True):
-        if value is not None:
-            attributes[attribute] = (
-                bool(value) if of_kind is bool else unpack_value(value) if of_kind is tuple else value
-            )
-    attributes |= unpack(parameters)
-    attributes |= unpack(rest)
-    details = unpack(extra)
-    resource = unpack(owner)
-    return StoredSpan(
-        trace_id=trace_id.hex(),
-        span_id=span_id.hex(),
-        parent_span_id=None if parent is None else parent.hex(),
-        name=details.get("name", name),
-        kind=_KINDS[kind],
-        start_time_unix_nano=start,
-        end_time_unix_nano=start + duration,
-        status=_STATUSES[status],
-        status_message=details.get("description"),
-        attributes=attributes,
-        events=list(details.get("events", ())),
-        links=list(details.get("links", ())),
-        resource=resource.get("attributes", {}),
-        resource_schema_url=resource.get("schema_url") or "",
-        scope=unpack(scope),
-        trace_state=details.get("trace_state", ""),
-        flags=flags,
-        dropped={
-            what: details[f"dropped_{what}"]
-            for what in ("attributes", "events", "links")
-            if details.get(f"dropped_{what}")
-        },
-    )

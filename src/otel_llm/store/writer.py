@@ -8,20 +8,20 @@ item. What cannot be written yet is kept, up to the queue's bound; what is lost 
 import _thread
 import contextlib
 import errno
-import itertools
 import os
 import sqlite3
 import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from otel_llm import boundary
 from otel_llm.store import batch, retention
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt
+from otel_llm.store.gate import gate
+from otel_llm.store.marks import Marker, Tally, Timer
 
 QUEUE: Final = 2048
 BATCH: Final = 512
@@ -29,7 +29,6 @@ LINGER: Final = 0.05
 """[s] How long the thread waits for company before it writes."""
 
 _REPLACED: Final = 3
-_FORK_WAIT: Final = 1.0
 _RETRIES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 _TICK: Final = 30.0
 _TICK_ROWS: Final = 2000
@@ -40,80 +39,6 @@ SPAN: Final = 0
 LOGS: Final = 1
 METRICS: Final = 2
 MARKER: Final = 3
-
-
-class Gate:
-    """Held while a thread is inside SQLite, so that a fork does not copy its locks shut into the child."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self._waited = False
-
-    def wait(self) -> None:
-        """Before a fork: until the thread is outside, at most `_FORK_WAIT`."""
-        self._waited = self.lock.acquire(timeout=_FORK_WAIT)
-
-    def go_on(self) -> None:
-        """After the fork, in the parent."""
-        if self._waited:
-            self._waited = False
-            self.lock.release()
-
-    def renew(self) -> None:
-        """After the fork, in the child: the thread that may hold the lock is not here."""
-        self.lock = threading.Lock()
-
-
-gate: Final = Gate()
-os.register_at_fork(before=gate.wait, after_in_parent=gate.go_on, after_in_child=gate.renew)
-
-
-class Tally:
-    """A counter that any thread may raise without a lock; one thread reads it."""
-
-    __slots__ = ("_count", "_reads", "add")
-
-    def __init__(self) -> None:
-        self._count = itertools.count()
-        self._reads = 0
-        self.add: Callable[[], int] = self._count.__next__
-
-    def value(self) -> int:
-        """How often `add` was called."""
-        self._reads += 1
-        return next(self._count) - self._reads + 1
-
-
-class Marker:
-    """A place in the queue; says once everything before it is on disk."""
-
-    __slots__ = ("_done", "durable")
-
-    def __init__(self) -> None:
-        self.durable = False
-        self._done = threading.Event()
-
-    def finish(self, *, durable: bool) -> None:
-        """Let the waiting one go; the first answer stands."""
-        if not self._done.is_set():
-            self.durable = durable
-            self._done.set()
-
-    def wait(self, timeout: float) -> bool:
-        """Whether all before the marker is on disk within ``timeout`` [s]."""
-        return self._done.wait(timeout) and self.durable
-
-
-class Timer:
-    """A function that runs on the writer's thread every so often."""
-
-    __slots__ = ("cancelled", "due", "function", "interval")
-
-    def __init__(self, interval: float, function: Callable[[], object]) -> None:
-        self.interval = interval
-        self.function = function
-        self.due = 0.0
-        self.cancelled = False
 
 
 class Writer:

@@ -1,0 +1,41 @@
+"""Room store: what can be wrong with a store or a question to it."""
+
+from collections.abc import Sequence
+
+
+class StoreError(Exception):
+    """Something is wrong with the store or with what was asked of it.
+
+    Attributes:
+        where: The file or argument.
+        expected: What should have been there.
+        found: What was.
+        hint: What to do.
+    """
+
+    def __init__(self, where: str, *, expected: str, found: str, hint: str = "") -> None:
+        super().__init__(where, expected, found, hint)
+        self.where = where
+        self.expected = expected
+        self.found = found
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: expected {self.expected}, found {self.found}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class NotFoundError(StoreError):
+    """There is no such file or span."""
+
+
+class AmbiguousError(StoreError):
+    """Several spans fit.
+
+    Attributes:
+        candidates: Their span ids.
+    """
+
+    def __init__(self, where: str, *, expected: str, found: str, hint: str, candidates: Sequence[str]) -> None:
+        super().__init__(where, expected=expected, found=found, hint=hint)
+        self.candidates = tuple(candidates)

@@ -1,0 +1,53 @@
+"""Room store: what stands between the host's threads and the writer's: counts, markers, timers. No I/O."""
+
+import itertools
+import threading
+from collections.abc import Callable
+
+
+class Tally:
+    """A counter that any thread may raise without a lock; one thread reads it."""
+
+    __slots__ = ("_count", "_reads", "add")
+
+    def __init__(self) -> None:
+        self._count = itertools.count()
+        self._reads = 0
+        self.add: Callable[[], int] = self._count.__next__
+
+    def value(self) -> int:
+        """How often `add` was called."""
+        self._reads += 1
+        return next(self._count) - self._reads + 1
+
+
+class Marker:
+    """A place in the queue; says once everything before it is on disk."""
+
+    __slots__ = ("_done", "durable")
+
+    def __init__(self) -> None:
+        self.durable = False
+        self._done = threading.Event()
+
+    def finish(self, *, durable: bool) -> None:
+        """Let the waiting one go; the first answer stands."""
+        if not self._done.is_set():
+            self.durable = durable
+            self._done.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether all before the marker is on disk within ``timeout`` [s]."""
+        return self._done.wait(timeout) and self.durable
+
+
+class Timer:
+    """A function that runs on the writer's thread every so often."""
+
+    __slots__ = ("cancelled", "due", "function", "interval")
+
+    def __init__(self, interval: float, function: Callable[[], object]) -> None:
+        self.interval = interval
+        self.function = function
+        self.due = 0.0
+        self.cancelled = False
