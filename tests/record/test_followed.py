@@ -2,14 +2,17 @@
 
 import itertools
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from telling import frame
+from telling import begun, frame
 
 from otel_llm.record import framing
+from otel_llm.record.followed import START
 from otel_llm.record.framing import Framing
+from otel_llm.record.providers import gemini
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -23,9 +26,10 @@ CUTS = st.lists(st.integers(min_value=0, max_value=3000), max_size=12)
 def in_pieces(kind, body, cuts):
     """The messages of a body that came cut at the given places, and what was left waiting."""
     places = sorted({0, len(body), *(place for place in cuts if place < len(body))})
-    messages, rest = [], b""
+    messages, rest, mark = [], b"", START
     for start, end in itertools.pairwise(places):
-        found, rest = framing.split(kind, rest + body[start:end])
+        assert framing.split(kind, rest + body[start:end]) == framing.follow(kind, rest + body[start:end], mark)[:2]
+        found, rest, mark = framing.follow(kind, rest + body[start:end], mark)
         messages += found
     return [*messages, *framing.finish(kind, rest)], rest
 
@@ -87,6 +91,19 @@ def test_content_type_and_first_bytes_choose(content_type, start, array, expecte
 def test_frames_out_of_step_wait_for_ever_and_are_not_guessed_at():
     body = b"\xff" * 100
     assert framing.split(Framing.FRAMES, body) == ([], body)
+
+
+@pytest.mark.parametrize(
+    "inner", [b'"' + b"x" * 60_000, b"[" + b"1," * 30_000, b'["' + b'","' * 20_000, b"[" + b"{}," * 20_000]
+)
+def test_an_object_that_drips_in_byte_by_byte_is_looked_through_once(inner):
+    body = b'[{"a":' + inner
+    reading = begun(gemini, array=True)
+    started = time.thread_time()
+    for position in range(len(body)):
+        reading.feed(body[position : position + 1])
+    # Looking through it anew at each byte takes 10 s and more.
+    assert time.thread_time() - started < 2
 
 
 def test_headers_of_every_type_are_stepped_over():

@@ -1,19 +1,20 @@
 """Cut a response body into JSON messages. No I/O, no clock.
 
 Framing is a matter of content type, not of provider: any provider may use any of these. Content types lie, so the
-first bytes have the last word. Source: WHATWG HTML 9.2 (server-sent events); ndjson.org; event stream encoding of AWS.
+first bytes have the last word. Source: WHATWG HTML 9.2 (server-sent events); ndjson.org.
 """
 
 import contextlib
 import enum
 import json
 import re
-import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
+
+from otel_llm.record import followed
 
 DONE: Final = b"[DONE]"
 """The message that ends a stream of OpenAI's kind; no JSON."""
@@ -69,11 +70,23 @@ def split(framing: Framing, data: bytes) -> tuple[list[bytes], bytes]:
     if framing is Framing.LINES:
         *lines, rest = data.split(b"\n")
         return [line for line in map(bytes.strip, lines) if line], rest
-    if framing is Framing.ARRAY:
-        return _split_array(data)
-    if framing is Framing.FRAMES:
-        return _split_frames(data)
+    if framing in FOLLOWED:
+        messages, rest, _ = follow(framing, data, followed.START)
+        return messages, rest
     return [], data
+
+
+def follow(framing: Framing, data: bytes, mark: followed.Mark) -> tuple[list[bytes], bytes, followed.Mark]:
+    """`split` for one of `FOLLOWED`, going on at ``mark``; also returns where to go on with the rest.
+
+    Args:
+        framing: Of the body.
+        data: The last rest and what came since.
+        mark: Returned with the last rest; `followed.START` at first, and for a rest that was made shorter.
+    """
+    if framing is Framing.ARRAY:
+        return followed.split_array(data, mark)
+    return (*followed.split_frames(data), mark)
 
 
 def finish(framing: Framing, rest: bytes) -> list[bytes]:
@@ -162,114 +175,11 @@ def _event_data(block: bytes) -> bytes:
     return b"\n".join(lines).strip()
 
 
-_TOKEN: Final = re.compile(rb'"(?>[^"\\]+|\\.)*+("?)|[{}\[\]]', re.DOTALL)
-"""A string, ended or (its group empty) not, or a bracket outside of strings."""
-
-
-def _split_array(data: bytes) -> tuple[list[bytes], bytes]:
-    """The objects of an array that are complete. What stands between them says nothing and is let go."""
-    messages: list[bytes] = []
-    start = data.find(b"{")
-    while start >= 0:
-        end = _object_end(data, start)
-        if end < 0:
-            return messages, data[start:]
-        messages.append(data[start:end])
-        start = data.find(b"{", end)
-    return messages, b""
-
-
-def _object_end(data: bytes, start: int) -> int:
-    """Where the object that begins at ``start`` ends; -1 when it has not ended yet."""
-    depth = 0
-    for token in _TOKEN.finditer(data, start):
-        first = data[token.start()]
-        if first in b"{[":
-            depth += 1
-        elif first in b"}]":
-            depth -= 1
-            if depth == 0:
-                return token.end()
-        elif not token[1]:
-            return -1
-    return -1
-
-
-_PRELUDE: Final = 12
-_CHECKSUM: Final = 4
-_LARGEST_FRAME: Final = 25 * 1024 * 1024
-_HEADER_SIZES: Final = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
-"""Bytes of a header's value by its type; types 6 (bytes) and 7 (string) tell their length."""
-
-
-def _split_frames(data: bytes) -> tuple[list[bytes], bytes]:
-    """The complete frames at the start of ``data``, each as a JSON object: its payload under the name of its event."""
-    messages: list[bytes] = []
-    position = 0
-    while position + _PRELUDE <= len(data):
-        total, headers = struct.unpack_from(">II", data, position)
-        if not _PRELUDE + headers + _CHECKSUM <= total <= _LARGEST_FRAME or position + total > len(data):
-            break  # out of step for good, or not complete yet
-        body = position + _PRELUDE + headers
-        said = _frame_headers(data[position + _PRELUDE : body])
-        messages.append(_frame_message(said, data[body : position + total - _CHECKSUM]))
-        position += total
-    return messages, data[position:]
-
-
-def _frame_message(said: Mapping[str, str], payload: bytes) -> bytes:
-    if said.get(":message-type") == "error":
-        code, text = said.get(":error-code"), said.get(":error-message")
-        return json.dumps({"error": {"code": code, "message": text}}).encode()
-    name = said.get(":event-type") or said.get(":exception-type") or "event"
-    return b"{" + json.dumps(name).encode() + b":" + (payload or b"{}") + b"}"
-
-
-def _frame_headers(data: bytes) -> dict[str, str]:
-    """The text headers of one frame; what stands behind a header that makes no sense is left out."""
-    said: dict[str, str] = {}
-    position = 0
-    with contextlib.suppress(IndexError, struct.error, KeyError):
-        while position < len(data):
-            start = position + 1
-            end = start + data[position]
-            kind, position = data[end], end + 1
-            if kind in (6, 7):
-                size = struct.unpack_from(">H", data, position)[0] + 2
-                if kind == 7:  # noqa: PLR2004 - a string
-                    name = data[start:end].decode("utf-8", "replace")
-                    said[name] = data[position + 2 : position + size].decode("utf-8", "replace")
-            else:
-                size = _HEADER_SIZES[kind]
-            position += size
-    return said
-
-
-_LONG: Final = 256
-
-
 def shorten(framing: Framing, rest: bytes) -> bytes:
-    """Make ``rest``, which waits for the end of a large message, smaller; what is left still ends where it did.
-
-    Long strings of an array's object (images, mostly) lose their content, a frame's payload loses its beginning.
-    """
+    """Make ``rest``, which waits for the end of a large message, smaller; what is left still ends where it did."""
     if framing is Framing.ARRAY:
-        return _TOKEN.sub(_shorten_string, rest)
-    if framing is Framing.FRAMES and len(rest) > _PRELUDE:
-        total, headers = struct.unpack_from(">II", rest)
-        body = _PRELUDE + headers
-        dropped = len(rest) - body - _PAYLOAD_KEPT
-        if 0 < dropped < total - body:
-            prelude = struct.pack(">II", total - dropped, headers)
-            return prelude + rest[len(prelude) : body] + rest[body + dropped :]
-    return rest
-
-
-_PAYLOAD_KEPT: Final = 16_384
-
-
-def _shorten_string(token: re.Match[bytes]) -> bytes:
-    return b'"-' + token[1] if token.end() - token.start() > _LONG else token[0]
+        return followed.shorten_array(rest)
+    return followed.shorten_frame(rest) if framing is Framing.FRAMES else rest
 
 
 def decode(message: bytes) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from otel_llm.record import framing
 from otel_llm.record.exchange import Facts, Format
+from otel_llm.record.followed import START
 from otel_llm.record.framing import Framing, Inflater
 
 HELD: Final = 65_536
@@ -53,6 +54,7 @@ class Reading:
             "_inflater",
             "_last_at",
             "_looking",
+            "_mark",
             "_pieces",
             "_silent",
             "_trailing",
@@ -85,6 +87,7 @@ class Reading:
         self._inflater = inflater
         self._framing: Framing | None = None
         self._looking = True
+        self._mark = START
         self._buffer = b""
         self._pieces: list[bytes] = []
         self._held = 0
@@ -188,13 +191,13 @@ class Reading:
 
     def _follow(self, kind: Framing, now: float) -> None:
         """Read every message that has come; keep what waits for its end, and no more than `HELD` of it."""
-        messages, self._buffer = framing.split(kind, self._buffer)
+        messages, self._buffer, self._mark = framing.follow(kind, self._buffer, self._mark)
         for message in messages:
             damaged = self.truncated and framing.decode(message) is None
             self._meet(framing.salvage(b"", message) if damaged else message, now)
         if len(self._buffer) > HELD:
             self.truncated = True
-            self._buffer = framing.shorten(kind, self._buffer)
+            self._buffer, self._mark = framing.shorten(kind, self._buffer), START
             if len(self._buffer) > HELD:
                 self._looking, self._buffer = False, b""
 
