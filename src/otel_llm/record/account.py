@@ -3,8 +3,9 @@
 This is where outcomes are told apart and where a value that nobody measured stays absent.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from otel_llm import semconv
 from otel_llm.call import Call
@@ -19,12 +20,10 @@ UNNAMED_ERROR: Final = "_OTHER"
 """``error.type`` of an error that names no code (semantic conventions)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One HTTP attempt, as the client made it. Times are monotonic [s].
 
     Attributes:
-        sent_at: When the request's head left, after pool, connect and TLS; ``None`` where the transport does not say.
         resend_count: Attempts before this one; ``None`` for the first.
         backoff: Wait since the previous attempt's end [s].
     """
@@ -32,24 +31,24 @@ class Attempt:
     host: str
     port: int | None
     started_at: float
-    sent_at: float | None = None
     resend_count: int | None = None
     backoff: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class End(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How and when the shell saw the call end.
 
     Attributes:
         outcome: ``completed`` (body read to its end), ``abandoned`` (closed), ``cancelled`` or ``error``.
         error_type: Class of the exception that ended it.
         at: Monotonic [s].
+        sent_at: When the request's head left, after pool, connect and TLS [s]; ``None`` where nobody said.
     """
 
     outcome: str
     at: float
     error_type: str | None = None
+    sent_at: float | None = None
 
 
 def draw_up(opening: Opening, attempt: Attempt, head: Head | None, reading: Reading | None, end: End) -> Call:
@@ -67,8 +66,8 @@ def draw_up(opening: Opening, attempt: Attempt, head: Head | None, reading: Read
         "outcome": outcome,
         "error_type": error_type,
     }
-    if attempt.sent_at is not None:
-        told["connection_wait"] = max(0.0, attempt.sent_at - attempt.started_at)
+    if end.sent_at is not None:
+        told["connection_wait"] = max(0.0, end.sent_at - attempt.started_at)
     if head is not None:
         _add_head(told, head)
     if reading is not None:

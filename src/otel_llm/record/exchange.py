@@ -5,7 +5,6 @@ and spans are the recording's business.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -15,8 +14,7 @@ from otel_llm.call import Value
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The head and body of a request that may be an inference.
 
     Attributes:
@@ -36,8 +34,7 @@ class Request:
     certain: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """What a request says before any answer.
 
     Attributes:
@@ -48,12 +45,11 @@ class Opening:
     operation: str
     provider: str
     model: str | None = None
-    request: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    request: Mapping[str, Value] = msgspec.field(default_factory=dict)
     array: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, kw_only=True):
     """What the messages of one answer said so far; a format fills it in.
 
     Attributes:
@@ -68,7 +64,7 @@ class Facts:
     provider: str | None = None
     response_model: str | None = None
     response_id: str | None = None
-    finish: dict[int, str] = field(default_factory=dict[int, str])
+    finish: dict[int, str] = msgspec.field(default_factory=dict)
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_input_tokens: int | None = None

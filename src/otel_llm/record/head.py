@@ -5,9 +5,10 @@ and ``x-inference-time``, milliseconds), Amazon Bedrock (token counts), RFC 9110
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
+
+import msgspec
 
 from otel_llm.record.providers import hosts
 
@@ -25,8 +26,7 @@ _WANTED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The head of one answer; what it does not say is ``None``. Durations are seconds [s].
 
     Attributes:

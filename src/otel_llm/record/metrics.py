@@ -6,7 +6,7 @@ a reader collects. Attributes come from a short allow-list; the table is bounded
 
 import threading
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -14,7 +14,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from otel_llm import boundary, semconv
 from otel_llm.call import Call
 
-_Key = tuple[tuple[str, str | bool], ...]
+_Key = tuple[tuple[str, str | bool | int | None], ...]
 _MAX_SERIES: Final = 2000
 _OVERFLOW: Final[_Key] = ((semconv.METRIC_OVERFLOW, True),)
 
@@ -89,14 +89,9 @@ class ClientMetrics:
             duration: Start to end [s].
             context: Holds the call's span, for exemplars.
         """
-        attributes: dict[str, str | int] = dict(identity(call.operation, call.provider, call.request_model))
-        if call.response_model is not None:
-            attributes[semconv.RESPONSE_MODEL] = call.response_model
-        if call.server_address is not None:
-            attributes[semconv.SERVER_ADDRESS] = call.server_address
-        if call.server_port is not None:
-            attributes[semconv.SERVER_PORT] = call.server_port
-        self._count(attributes, resend=bool(call.resend_count))
+        key = _key(call)
+        attributes: dict[str, Any] = dict(key)
+        self._count(key, resend=bool(call.resend_count))
         if call.usage_source == semconv.USAGE_SOURCE_PROVIDER:
             self._record_tokens(call, attributes, context)
         if call.time_to_first_chunk is not None:
@@ -107,7 +102,7 @@ class ClientMetrics:
             attributes[semconv.ERROR_TYPE] = call.error_type
         self._duration.record(duration, attributes, context)
 
-    def _record_tokens(self, call: Call, attributes: dict[str, str | int], context: Context) -> None:
+    def _record_tokens(self, call: Call, attributes: dict[str, Any], context: Context) -> None:
         for tokens, kind in (
             (call.input_tokens, semconv.TOKEN_TYPE_INPUT),
             (call.output_tokens, semconv.TOKEN_TYPE_OUTPUT),
@@ -115,8 +110,8 @@ class ClientMetrics:
             if tokens is not None:
                 self._tokens.record(tokens, {**attributes, semconv.TOKEN_TYPE: kind}, context)
 
-    def _count(self, attributes: dict[str, str | int], *, resend: bool) -> None:
-        key: _Key = (*((name, str(value)) for name, value in attributes.items()), (semconv.RESEND, resend))
+    def _count(self, named: _Key, *, resend: bool) -> None:
+        key: _Key = (*named, (semconv.RESEND, resend))
         with self._lock:
             if key not in self._operations and len(self._operations) >= _MAX_SERIES:
                 key = _OVERFLOW
@@ -131,6 +126,17 @@ class ClientMetrics:
         with self._lock:
             series = list(self._active.items())
         return [Observation(value, dict(key)) for key, value in series]
+
+
+def _key(call: Call) -> _Key:
+    """The allow-list: what names a series of a finished call. Each more costs every call three times over."""
+    named = (
+        (semconv.OPERATION_NAME, call.operation),
+        (semconv.PROVIDER_NAME, call.provider),
+        (semconv.REQUEST_MODEL, call.request_model),
+        (semconv.SERVER_ADDRESS, call.server_address),
+    )
+    return tuple([pair for pair in named if pair[1] is not None])
 
 
 def identity(operation: str, provider: str | None, model: str | None) -> _Key:

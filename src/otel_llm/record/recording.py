@@ -5,15 +5,18 @@ public method is safe on the host's path: no `Exception` leaves it. A call that 
 attributes and client metrics, and goes on through the SDK to exporters and the store.
 """
 
+import functools
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
+import msgspec
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
@@ -21,7 +24,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 
 from otel_llm import boundary, semconv
-from otel_llm.call import Call
+from otel_llm.call import Call, Value
 from otel_llm.record import framing
 from otel_llm.record.account import Attempt, End, draw_up
 from otel_llm.record.exchange import Format, Opening, Request
@@ -34,6 +37,12 @@ from otel_llm.redaction import scrub
 
 _MEASURING_SCOPES: Final = ("opentelemetry.instrumentation.", "opentelemetry.util.genai", semconv.SCOPE_NAME)
 """Instrumentations that record ``gen_ai.client.*`` metrics of their own for the spans they make."""
+
+_FROM_START: Final = (
+    *(semconv.OPERATION_NAME, semconv.PROVIDER_NAME, semconv.REQUEST_MODEL),
+    *(semconv.SERVER_ADDRESS, semconv.SERVER_PORT),
+)
+"""What a span says from its start, so that samplers can see it."""
 
 _LATEST_WINS: Final = frozenset(
     {semconv.HTTP_RESPONSE_STATUS_CODE, semconv.HTTP_REQUEST_RESEND_COUNT, semconv.ATTEMPT_BACKOFF}
@@ -79,7 +88,10 @@ class Recorder:
         self.registry = Registry.load(config)
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
-        self.metrics = ClientMetrics(metrics.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, meter_provider))
+        if meter_provider is None:
+            self.metrics = _global_metrics()
+        else:
+            self.metrics = ClientMetrics(meter_provider.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION))
 
     def begin(self, request: Request, scheme: str) -> "Recording | None":
         """A recording of ``request``, or ``None`` when it is no inference or must not be seen."""
@@ -89,12 +101,29 @@ class Recorder:
         return Recording(self, request, scheme, *opened) if opened is not None else None
 
 
+@functools.cache
+def shared() -> Recorder:
+    """What the client SDK records with: the global providers."""
+    return Recorder(Config())
+
+
+@functools.cache
+def _global_metrics() -> ClientMetrics:
+    """The instruments of the global provider: made once, or the SDK would keep two of each."""
+    return ClientMetrics(metrics.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION))
+
+
 class Recording:
     """One attempt: `respond`, `feed`, then one of `finish`, `close`, `fail`. What comes after an end does nothing.
 
     Attributes:
         context: To be current while the request is sent, and only then.
     """
+
+    __slots__ = (
+        *("_attempt", "_format", "_head", "_is_outer", "_key", "_measured", "_once", "_opening", "_reading"),
+        *("_path", "_pid", "_recorder", "_sent_at", "_span", "_started_ns", "context"),
+    )
 
     def __init__(self, recorder: Recorder, request: Request, scheme: str, known: Format, opening: Opening) -> None:
         self._recorder = recorder
@@ -123,7 +152,8 @@ class Recording:
         self._span = outer or self._start_span(parent, previous)
         self.context = parent if outer else trace.set_span_in_context(self._span, parent)
         self._key = identity(opening.operation, opening.provider, opening.model)
-        recorder.metrics.begin(self._key)
+        with boundary.guard("record.metrics"):
+            recorder.metrics.begin(self._key)
 
     def _start_span(self, parent: Context, previous: _Sent | None) -> Span:
         known = Call(
@@ -146,6 +176,15 @@ class Recording:
     def ended(self) -> bool:
         """Whether the call has ended."""
         return not self._once
+
+    def enter(self) -> Token[Context]:
+        """Make the span current, while the request is sent and no longer."""
+        return otel_context.attach(self.context)
+
+    @staticmethod
+    def leave(token: Token[Context]) -> None:
+        """Undo `enter`."""
+        detach(token)
 
     def trace(self, event: str) -> None:
         """An event of the transport's trace extension: the wait is over when the request's head is sent."""
@@ -184,12 +223,8 @@ class Recording:
 
     def fail(self, error: BaseException) -> None:
         """``error`` ended the call."""
-        if isinstance(error, GeneratorExit):
-            self._end(semconv.OUTCOME_ABANDONED)
-        elif isinstance(error, Exception) and type(error).__name__ not in ("CancelledError", "Cancelled"):
-            self._end(semconv.OUTCOME_ERROR, error)
-        else:
-            self._end(semconv.OUTCOME_CANCELLED)
+        outcome = outcome_of(error)
+        self._end(outcome, error if outcome == semconv.OUTCOME_ERROR else None)
 
     def _end(self, outcome: str, error: BaseException | None = None) -> None:
         try:
@@ -212,21 +247,32 @@ class Recording:
     def _conclude(self, outcome: str, error: BaseException | None, ended_at: float) -> None:
         """Put what is known on the span and into the metrics."""
         if self._reading is not None:
-            with boundary.guard("record.read"):
-                choices = self._opening.request.get("choice_count", 1)
-                self._reading.finish(choices if isinstance(choices, int) else 1)
-        attempt = replace(self._attempt, sent_at=self._sent_at)
-        end = End(outcome=outcome, at=ended_at, error_type=_qualified_name(type(error)) if error else None)
-        call = draw_up(self._opening, attempt, self._head, self._reading, end)
+            self._finish_reading(self._reading)
+        end = End(
+            outcome=outcome,
+            at=ended_at,
+            error_type=qualified_name(type(error)) if error else None,
+            sent_at=self._sent_at,
+        )
+        call = draw_up(self._opening, self._attempt, self._head, self._reading, end)
         if self._is_outer:
             _enrich(self._span, call)
         else:
-            self._span.set_attributes(call.attributes())
+            self._span.set_attributes(_news(call, self._opening))
             if call.outcome == semconv.OUTCOME_ERROR:
                 self._span.set_status(Status(StatusCode.ERROR, self._describe(error)))
-        if self._measured:
-            self._recorder.metrics.record(call, ended_at - attempt.started_at, self.context)
+        with boundary.guard("record.metrics"):
+            if self._measured:
+                self._recorder.metrics.record(call, ended_at - self._attempt.started_at, self.context)
         self._remember(call, ended_at)
+
+    def _finish_reading(self, reading: Reading) -> None:
+        try:
+            choices = self._opening.request.get("choice_count", 1)
+            reading.finish(choices if isinstance(choices, int) else 1)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            reading.facts.promised = False  # an end that could not be read is not missing
+            boundary.swallow("record.read", error)
 
     def _describe(self, error: BaseException | None) -> str | None:
         """The error's text, without secrets."""
@@ -291,13 +337,23 @@ def _outer_span(context: Context) -> Span | None:
         return None
     attributes = getattr(span, "attributes", None)
     said = attributes.get(semconv.OPERATION_NAME) if attributes else None
-    return span if said in semconv.INFERENCE_OPERATIONS else None
+    return span if isinstance(said, str) and said in semconv.INFERENCE_OPERATIONS else None
 
 
 def _measures_itself(span: Span) -> bool:
     """Whether the instrumentation that made ``span`` records client metrics of its own."""
     scope = getattr(span, "instrumentation_scope", None)
     return scope is not None and scope.name.startswith(_MEASURING_SCOPES)
+
+
+def _news(call: Call, opening: Opening) -> dict[str, Value]:
+    """The attributes that the span did not get at its start."""
+    attributes = call.attributes()
+    for name in _FROM_START:
+        attributes.pop(name, None)
+    if call.provider is not None and call.provider != opening.provider:
+        attributes[semconv.PROVIDER_NAME] = call.provider
+    return attributes
 
 
 def _enrich(span: Span, call: Call) -> None:
@@ -309,11 +365,29 @@ def _enrich(span: Span, call: Call) -> None:
         return  # its owner ended it first
     said = getattr(span, "attributes", None) or {}
     failed = call.outcome == semconv.OUTCOME_ERROR
-    mine = replace(call, error_type=None, error_code=None, outcome=None if failed else call.outcome)
+    mine = msgspec.structs.replace(call, error_type=None, error_code=None, outcome=None if failed else call.outcome)
     for name, value in mine.attributes().items():
         if name not in said or name in _LATEST_WINS:
             span.set_attribute(name, value)
 
 
-def _qualified_name(kind: type[BaseException]) -> str:
+def outcome_of(error: BaseException | None) -> str:
+    """What ``error``, leaving a call or thrown into its stream, makes of it."""
+    if error is None:
+        return semconv.OUTCOME_COMPLETED
+    if isinstance(error, GeneratorExit):
+        return semconv.OUTCOME_ABANDONED
+    if isinstance(error, Exception) and type(error).__name__ not in ("CancelledError", "Cancelled"):
+        return semconv.OUTCOME_ERROR
+    return semconv.OUTCOME_CANCELLED
+
+
+def detach(token: Token[Context]) -> None:
+    """Leave a context; silently where a cancelled coroutine is closed from another one."""
+    with suppress(ValueError):
+        otel_context._RUNTIME_CONTEXT.detach(token)  # noqa: SLF001 - the public detach logs what is no error here
+
+
+def qualified_name(kind: type[BaseException]) -> str:
+    """``error.type`` of an exception."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

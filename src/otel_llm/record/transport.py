@@ -12,12 +12,9 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import suppress
-from contextvars import Token
 from typing import Any, Final
 
 import wrapt
-from opentelemetry import context as otel_context
-from opentelemetry.context import Context
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from otel_llm import boundary
@@ -123,14 +120,14 @@ def _send(wrapped: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwar
     if recording is None:
         return wrapped(*args, **kwargs)
     restore = _trace(request, _tracer(recording, request.extensions.get("trace")))
-    token = otel_context.attach(recording.context)
+    token = recording.enter()
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
         recording.fail(error)
         raise
     finally:
-        _detach(token)
+        recording.leave(token)
         request.extensions = restore
     _watch(response, recording, SyncPieces)
     return response
@@ -144,14 +141,14 @@ async def _send_async(
     if recording is None:
         return await wrapped(*args, **kwargs)
     restore = _trace(request, _async_tracer(recording, request.extensions.get("trace")))
-    token = otel_context.attach(recording.context)
+    token = recording.enter()
     try:
         response = await wrapped(*args, **kwargs)
     except BaseException as error:
         recording.fail(error)
         raise
     finally:
-        _detach(token)
+        recording.leave(token)
         request.extensions = restore
     _watch(response, recording, AsyncPieces)
     return response
@@ -183,12 +180,6 @@ def _async_tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[
 
 async def _nothing() -> None:
     pass
-
-
-def _detach(token: Token[Context]) -> None:
-    """Leave the span's context; silently where a cancelled coroutine is closed from another one."""
-    with suppress(ValueError):
-        otel_context._RUNTIME_CONTEXT.detach(token)  # noqa: SLF001 - the public detach logs what is no error here
 
 
 def _watch(response: Any, recording: Any, pieces: type["_Pieces"]) -> None:

@@ -9,70 +9,75 @@ from typing import Any, Final
 
 from otel_llm.record.exchange import text
 
-_BY_SUFFIX: Final = (
-    ("api.openai.com", "openai"),
+_BY_HOST: Final = {
+    "api.openai.com": "openai",
+    "api.anthropic.com": "anthropic",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "api.cohere.com": "cohere",
+    "api.cohere.ai": "cohere",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "api.perplexity.ai": "perplexity",
+    "api.x.ai": "x_ai",
+    "api.moonshot.ai": "moonshot_ai",
+    "api.moonshot.cn": "moonshot_ai",
+    "api.together.xyz": "together",
+    "api.together.ai": "together",
+    "api.fireworks.ai": "fireworks",
+    "api.cerebras.ai": "cerebras",
+    "api.sambanova.ai": "sambanova",
+    "api.deepinfra.com": "deepinfra",
+    "api.hyperbolic.xyz": "hyperbolic",
+    "api.novita.ai": "novita",
+    "api.studio.nebius.ai": "nebius",
+    "api.studio.nebius.com": "nebius",
+    "api.tokenfactory.nebius.com": "nebius",
+    "integrate.api.nvidia.com": "nvidia",
+    "api.ai21.com": "ai21",
+    "api.avian.io": "avian",
+    "api.writer.com": "writer",
+    "api.voyageai.com": "voyage",
+    "api.jina.ai": "jina",
+    "api.minimax.io": "minimax",
+    "api.minimaxi.com": "minimax",
+    "api.z.ai": "z_ai",
+    "open.bigmodel.cn": "z_ai",
+    "dashscope.aliyuncs.com": "alibaba_cloud",
+    "dashscope-intl.aliyuncs.com": "alibaba_cloud",
+    "ark.cn-beijing.volces.com": "volcengine",
+    "api.siliconflow.cn": "siliconflow",
+    "api.siliconflow.com": "siliconflow",
+    "router.huggingface.co": "huggingface",
+    "api-inference.huggingface.co": "huggingface",
+    "ai-gateway.vercel.sh": "vercel",
+    "gateway.ai.cloudflare.com": "cloudflare",
+    "api.cloudflare.com": "cloudflare",
+    "models.github.ai": "github",
+    "models.inference.ai.azure.com": "github",
+    "api.githubcopilot.com": "github",
+    "api.llama.com": "meta",
+    "api.replicate.com": "replicate",
+    "api.lambda.ai": "lambda",
+    "api.baseten.co": "baseten",
+}
+
+_BY_PATTERN: Final = (
+    (".api.openai.com", "openai"),
     (".openai.azure.com", "azure.ai.openai"),
     (".cognitiveservices.azure.com", "azure.ai.openai"),
     (".services.ai.azure.com", "azure.ai.inference"),
     (".models.ai.azure.com", "azure.ai.inference"),
     (".inference.ml.azure.com", "azure.ai.inference"),
-    ("api.anthropic.com", "anthropic"),
-    ("generativelanguage.googleapis.com", "gcp.gemini"),
     ("aiplatform.googleapis.com", "gcp.vertex_ai"),
     ("bedrock-runtime.", "aws.bedrock"),
     ("bedrock-mantle.", "aws.bedrock"),
-    ("api.cohere.com", "cohere"),
-    ("api.cohere.ai", "cohere"),
-    ("api.deepseek.com", "deepseek"),
-    ("api.groq.com", "groq"),
-    ("api.mistral.ai", "mistral_ai"),
-    ("api.perplexity.ai", "perplexity"),
-    ("api.x.ai", "x_ai"),
-    ("api.moonshot.ai", "moonshot_ai"),
-    ("api.moonshot.cn", "moonshot_ai"),
     ("ml.cloud.ibm.com", "ibm.watsonx.ai"),
     ("openrouter.ai", "openrouter"),
-    ("api.together.xyz", "together"),
-    ("api.together.ai", "together"),
-    ("api.fireworks.ai", "fireworks"),
-    ("api.cerebras.ai", "cerebras"),
-    ("api.sambanova.ai", "sambanova"),
-    ("api.deepinfra.com", "deepinfra"),
-    ("api.hyperbolic.xyz", "hyperbolic"),
-    ("api.novita.ai", "novita"),
-    ("api.studio.nebius.ai", "nebius"),
-    ("api.studio.nebius.com", "nebius"),
-    ("api.tokenfactory.nebius.com", "nebius"),
-    ("integrate.api.nvidia.com", "nvidia"),
-    ("api.ai21.com", "ai21"),
-    ("api.avian.io", "avian"),
-    ("api.writer.com", "writer"),
-    ("api.voyageai.com", "voyage"),
-    ("api.jina.ai", "jina"),
-    ("api.minimax.io", "minimax"),
-    ("api.minimaxi.com", "minimax"),
-    ("api.z.ai", "z_ai"),
-    ("open.bigmodel.cn", "z_ai"),
-    ("dashscope.aliyuncs.com", "alibaba_cloud"),
-    ("dashscope-intl.aliyuncs.com", "alibaba_cloud"),
-    ("ark.cn-beijing.volces.com", "volcengine"),
-    ("api.siliconflow.cn", "siliconflow"),
-    ("api.siliconflow.com", "siliconflow"),
-    ("router.huggingface.co", "huggingface"),
-    ("api-inference.huggingface.co", "huggingface"),
     (".endpoints.huggingface.cloud", "huggingface"),
-    ("ai-gateway.vercel.sh", "vercel"),
-    ("gateway.ai.cloudflare.com", "cloudflare"),
-    ("api.cloudflare.com", "cloudflare"),
-    ("models.github.ai", "github"),
-    ("models.inference.ai.azure.com", "github"),
-    ("api.githubcopilot.com", "github"),
-    ("api.llama.com", "meta"),
-    ("api.replicate.com", "replicate"),
-    ("api.lambda.ai", "lambda"),
-    ("api.baseten.co", "baseten"),
     ("ollama.com", "ollama"),
 )
+"""Ends of host names, or beginnings where they end with a dot."""
 
 _BY_PORT: Final = {11434: "ollama", 1234: "lm_studio"}
 """Ports that no other model server takes by default; 8000 and 8080 tell nothing."""
@@ -86,8 +91,11 @@ def by_host(host: str, port: int | None, hosts: Mapping[str, str]) -> str | None
         named = hosts.get(f"{host}:{port}") or hosts.get(host)
         if named:
             return named
-    for suffix, provider in _BY_SUFFIX:
-        if host.endswith(suffix) or (suffix.endswith(".") and host.startswith(suffix)):
+    known = _BY_HOST.get(host)
+    if known is not None:
+        return known
+    for pattern, provider in _BY_PATTERN:
+        if host.startswith(pattern) if pattern[-1] == "." else host.endswith(pattern):
             return provider
     return _BY_PORT.get(port) if port is not None else None
 
