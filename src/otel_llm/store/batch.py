@@ -81,7 +81,7 @@ class Batches:
             return
         sqlite.execute("SAVEPOINT spans")
         try:
-            rows: defaultdict[str, list[tuple[object, ...]]] = defaultdict(list)
+            rows: defaultdict[str, list[list[object]]] = defaultdict(list)
             for span in spans:
                 statement, row = self._spans.span(sqlite, span)
                 rows[statement].append(row)

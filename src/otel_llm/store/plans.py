@@ -6,7 +6,7 @@ together and remembered as a `Plan`; a span's values are then moved in C.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import copysign, isfinite
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
@@ -65,6 +65,7 @@ class Plan:
         tuples: Values that must hold texts only.
         rest: Names and places of what goes into JSON.
         cleaned: Those of them that must be cleaned first.
+        statements: Made by the user of the plan: the INSERT for each set of columns besides.
     """
 
     columns: tuple[str, ...]
@@ -75,15 +76,20 @@ class Plan:
     tuples: Pick
     rest: tuple[tuple[str, int], ...]
     cleaned: tuple[str, ...]
+    statements: dict[int, str] = field(default_factory=dict[int, str])
 
     def suits(self, values: Values) -> bool:
         """Whether the columns give all values back as they are, but for integers beyond 64 bits and lone surrogates."""
         floats = self.floats(values)
-        return (
-            isfinite(sum(floats))
-            and (0.0 not in floats or all(value != 0.0 or copysign(1.0, value) > 0.0 for value in floats))
-            and all(type(item) is str for items in self.tuples(values) for item in items)
-        )
+        if not isfinite(sum(floats)):
+            return False
+        if 0.0 in floats and any(copysign(1.0, value) < 0.0 for value in floats if value == 0.0):
+            return False
+        for items in self.tuples(values):
+            for item in items:
+                if type(item) is not str:
+                    return False
+        return True
 
     def remainder(self, values: Values) -> dict[str, Any]:
         """What goes into JSON, without what must not be stored."""

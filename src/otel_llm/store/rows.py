@@ -5,7 +5,7 @@ spends more on a ``None`` than on a number.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
@@ -16,7 +16,7 @@ from otel_llm import semconv
 from otel_llm.call import ATTRIBUTES
 from otel_llm.store import redaction
 from otel_llm.store.interning import Table
-from otel_llm.store.plans import PARAMETER_FIELDS, SERIES_FIELDS, Plans
+from otel_llm.store.plans import PARAMETER_FIELDS, SERIES_FIELDS, Plan, Plans
 from otel_llm.store.values import is_clean, pack, pack_value, shorten
 
 SERIES_COLUMNS: Final = ("scope", "name", "kind", "status", "flags", *SERIES_FIELDS)
@@ -30,7 +30,7 @@ _ALWAYS: Final = ("start_time", "duration", "series", "resource", "trace_id", "s
 _SOMETIMES: Final = ("parent_span_id", "parameters", "attributes", "details")
 _REASONS: Final = SERIES_FIELDS.index("finish_reasons")
 _OPERATION: Final = ATTRIBUTES["operation"]
-_MAX_STATEMENTS: Final = 1024
+_NOTHING: Final = (None,)
 _MAX_SHARED: Final = 1024
 _MAX_OWNERS: Final = 256
 _HAS_PLACE: Final = 256
@@ -42,7 +42,6 @@ class Encoder:
 
     def __init__(self) -> None:
         self._plans = Plans()
-        self._statements: dict[tuple[Any, ...], str] = {}
         self._series = Table("series", SERIES_COLUMNS)
         self._bare = Table("series", SERIES_COLUMNS, limit=None)  # few: scopes x kinds x statuses x flags x operations
         self._parameters = Table("parameters", ("content",))
@@ -59,7 +58,7 @@ class Encoder:
 
     def span(
         self, connection: sqlite3.Connection, span: ReadableSpan, *, careful: bool = False
-    ) -> tuple[str, tuple[object, ...]]:
+    ) -> tuple[str, list[object]]:
         """The statement that inserts ``span``, and its values.
 
         Args:
@@ -78,12 +77,12 @@ class Encoder:
             message = "a span needs a context, a start and an end"
             raise ValueError(message)
         details = _details(span, context) if careful or _has_details(span, context) else {}
-        attributes = _copied(span.attributes)
+        attributes = _held(span, public=careful)
         names, values = tuple(attributes), tuple(attributes.values())
         plan = self._plans.plan(names, tuple(map(type, values)))
         if careful or not plan.suits(values):
             plan = self._plans.careful(names, values)
-        values = (*values, None)
+        values += _NOTHING
         rest = plan.remainder(values) if plan.rest else {}
         flags = context.trace_flags
         if parent is not None:
@@ -94,42 +93,27 @@ class Encoder:
             span.kind._value_,  # the public property costs four times as much
             span.status.status_code._value_,
             flags,
-            *plan.series(values),
+            plan.series(values),
         )
         series = self._series.known(key) or self._new_series(connection, key, rest, details)
         setting = self._setting(connection, plan.parameters(values), rest) if plan.parameters else None
-        always = (
+        row: list[object] = [
             start,
             end - start,
             series,
             self.resource(connection, span.resource),
             bytearray(context.trace_id.to_bytes(16)),  # sqlite3 takes a bytearray faster than bytes
             bytearray(context.span_id.to_bytes(8)),
+        ]
+        return _completed(
+            row, plan, values, None if parent is None else bytearray(parent.span_id.to_bytes(8)), setting, rest, details
         )
-        sometimes = (
-            None if parent is None else bytearray(parent.span_id.to_bytes(8)),
-            setting,
-            _packed(rest) if rest else None,
-            _packed(details) if details else None,
-        )
-        shape = (plan.columns, *map(bool, sometimes))
-        statement = self._statements.get(shape) or self._statement(plan.columns, shape[1:])
-        return statement, (*always, *filter(None, sometimes), *plan.pick(values))
-
-    def _statement(self, columns: tuple[str, ...], sometimes: tuple[object, ...]) -> str:
-        """The INSERT for rows of this shape."""
-        if len(self._statements) >= _MAX_STATEMENTS:
-            self._statements.clear()
-        said = [name for name, present in zip(_SOMETIMES, sometimes, strict=True) if present]
-        statement = insert_into("spans", (*_ALWAYS, *said, *columns))
-        self._statements[columns, *sometimes] = statement
-        return statement
 
     def _new_series(
         self, connection: sqlite3.Connection, key: tuple[Any, ...], rest: dict[str, Any], details: dict[str, Any]
     ) -> int:
         """The series of values seen for the first time; beyond the limit the row itself keeps them."""
-        head, tail = key[:5], key[5:]
+        *head, tail = key
         name = head[1]
         if is_clean(name) and all(len(text) <= _MAX_SHARED for text in (name, *tail) if isinstance(text, str)):
             columns = list(tail)
@@ -198,18 +182,48 @@ def insert_into(table: str, columns: Sequence[str]) -> str:
     return f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608
 
 
+def _completed(  # noqa: PLR0913, PLR0917 - called once, for the sake of its caller's length
+    row: list[object],
+    plan: Plan,
+    values: tuple[Any, ...],
+    parent: bytearray | None,
+    setting: int | None,
+    rest: dict[str, Any],
+    details: dict[str, Any],
+) -> tuple[str, list[object]]:
+    """The statement for a row that begins with `_ALWAYS`, and the row with what it has besides."""
+    said = 0
+    if parent is not None:
+        said = 1
+        row.append(parent)
+    if setting is not None:
+        said |= 2
+        row.append(setting)
+    if rest:
+        said |= 4
+        row.append(_packed(rest))
+    if details:
+        said |= 8
+        row.append(_packed(details))
+    row += plan.pick(values)
+    statement = plan.statements.get(said)
+    if statement is None:
+        sometimes = [name for bit, name in enumerate(_SOMETIMES) if said >> bit & 1]
+        statement = plan.statements[said] = insert_into("spans", (*_ALWAYS, *sometimes, *plan.columns))
+    return statement, row
+
+
 def _said(fields_of: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     """Attributes again, of what is known."""
     return {ATTRIBUTES[name]: value for name, value in zip(fields_of, values, strict=True) if value is not None}
 
 
-def _copied(attributes: Any) -> dict[str, Any]:
-    """A dict of ``attributes`` to take apart; the SDK's own mapping copies itself fast but answers slowly."""
-    try:
-        copied = attributes.copy()
-    except AttributeError:
-        copied = attributes
-    return copied if type(copied) is dict else dict(copied or {})
+def _held(span: ReadableSpan, *, public: bool) -> Mapping[str, Any]:
+    """The span's attributes; unless ``public``, the dict inside the SDK's own mapping, which answers in Python."""
+    attributes = span._attributes  # noqa: SLF001
+    if not public and type(attributes) is BoundedAttributes:
+        return attributes._dict  # noqa: SLF001 - ended, so nobody writes to it
+    return dict(span.attributes or {})
 
 
 def _has_details(span: ReadableSpan, context: SpanContext) -> bool:
