@@ -20,6 +20,8 @@ class Recorded(SpanProcessor):
         self.spans = []
         self.started = []
         self.reader = InMemoryMetricReader()
+        self.provider = TracerProvider()
+        self.meters = MeterProvider([self.reader])
         self._changed = threading.Condition()
 
     def on_start(self, span, parent_context=None):  # noqa: ARG002 - the SDK's signature
@@ -61,13 +63,12 @@ def recorded(config):
     """The tap is on; what it recorded."""
     boundary.reset()
     memory = Recorded()
-    provider = TracerProvider()
-    provider.add_span_processor(memory)
+    memory.provider.add_span_processor(memory)
     instrumentor = WireInstrumentor()
     instrumentor.instrument(
         config=config,
-        tracer_provider=provider,
-        meter_provider=MeterProvider([memory.reader]),
+        tracer_provider=memory.provider,
+        meter_provider=memory.meters,
         skip_dep_check=True,
     )
     yield memory

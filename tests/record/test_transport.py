@@ -567,7 +567,7 @@ def test_nothing_is_recorded_once_the_tap_is_off(recorded, server, library, mode
 
 
 def test_the_caller_is_the_parent_and_stays_current(recorded, server, library, mode):
-    tracer = trace.get_tracer("app", tracer_provider=_recorder_provider(recorded))
+    tracer = trace.get_tracer("app", tracer_provider=recorded.provider)
     seen = []
     with tracer.start_as_current_span("work") as work:
         if mode == "sync":
@@ -653,14 +653,6 @@ def test_the_time_between_first_and_last_token_is_per_token(recorded, server, li
     assert said[semconv.TIME_PER_OUTPUT_TOKEN] == pytest.approx(
         (duration - said[semconv.TIME_TO_FIRST_TOKEN]) / 4, abs=1e-4
     )
-
-
-def _recorder_provider(recorded):
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-
-    provider = TracerProvider()
-    provider.add_span_processor(recorded)
-    return provider
 
 
 def test_the_span_lasts_as_long_as_the_call(recorded, library):

@@ -1,0 +1,191 @@
+"""Client metrics: few calls, right points, bounded."""
+
+import httpx
+import pytest
+from opentelemetry.context import Context
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, UpDownCounter
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from otel_llm import boundary, semconv
+from otel_llm.call import Call
+from otel_llm.record.metrics import ClientMetrics, identity
+
+CALL = {"model": "m", "stream": True, "messages": []}
+
+
+def post(server, case):
+    with httpx.Client(trust_env=False, verify=False) as client:  # noqa: S501 - the server is plain
+        try:
+            return client.post(f"http://127.0.0.1:{server.port}/{case}/metrics/v1/chat/completions", json=CALL)
+        except httpx.HTTPError:
+            return None
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The names of the instruments that are called, in order."""
+    names = []
+    for kind, method in ((Histogram, "record"), (Counter, "add"), (UpDownCounter, "add")):
+        original = getattr(kind, method)
+
+        def spy(self, *args, original=original, **more):
+            names.append(self.name)
+            return original(self, *args, **more)
+
+        monkeypatch.setattr(kind, method, spy)
+    return names
+
+
+def test_an_inference_is_at_most_five_instrument_calls(recorded, server, calls):
+    post(server, "stream")
+    # The SDK may count spans and points of its own.
+    mine = [name for name in calls if name.startswith(("gen_ai.", "otel_llm."))]
+    assert sorted(mine) == [
+        semconv.METRIC_OPERATION_DURATION,
+        semconv.METRIC_TIME_TO_FIRST_CHUNK,
+        semconv.METRIC_TOKEN_USAGE,
+        semconv.METRIC_TOKEN_USAGE,
+        semconv.METRIC_TIME_PER_OUTPUT_TOKEN,
+    ]
+
+
+def test_every_metric_has_its_unit(recorded, server):
+    post(server, "stream")
+    boundary.swallow("test", ValueError())
+    data = recorded.reader.get_metrics_data()
+    units = {m.name: m.unit for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics}
+    boundary.reset()
+    assert units == {
+        semconv.METRIC_OPERATION_DURATION: "s",
+        semconv.METRIC_TIME_TO_FIRST_CHUNK: "s",
+        semconv.METRIC_TIME_PER_OUTPUT_TOKEN: "s",
+        semconv.METRIC_TOKEN_USAGE: "{token}",
+        semconv.METRIC_OPERATIONS: "{operation}",
+        semconv.METRIC_ACTIVE_REQUESTS: "{request}",
+        semconv.METRIC_SELF_ERRORS: "{error}",
+    }
+
+
+def test_tokens_are_told_by_type(recorded, server):
+    post(server, "stream")
+    points = recorded.points()[semconv.METRIC_TOKEN_USAGE]
+    assert {point.attributes[semconv.TOKEN_TYPE]: point.sum for point in points} == {"input": 7, "output": 5}
+    assert points[0].explicit_bounds == semconv.TOKEN_BUCKETS
+
+
+def test_buckets_are_ours(recorded, server):
+    post(server, "stream")
+    points = recorded.points()
+    assert points[semconv.METRIC_TIME_PER_OUTPUT_TOKEN][0].explicit_bounds == semconv.TIME_PER_OUTPUT_TOKEN_BUCKETS
+    assert points[semconv.METRIC_OPERATION_DURATION][0].explicit_bounds == semconv.DURATION_BUCKETS
+    assert points[semconv.METRIC_TIME_TO_FIRST_CHUNK][0].explicit_bounds == semconv.TIME_TO_FIRST_CHUNK_BUCKETS
+
+
+def test_attributes_are_those_of_the_call(recorded, server):
+    post(server, "stream")
+    expected = {
+        semconv.OPERATION_NAME: "chat",
+        semconv.PROVIDER_NAME: "openai",
+        semconv.REQUEST_MODEL: "m",
+        semconv.SERVER_ADDRESS: "127.0.0.1",
+    }
+    points = recorded.points()
+    assert dict(points[semconv.METRIC_OPERATION_DURATION][0].attributes) == expected
+    assert dict(points[semconv.METRIC_OPERATIONS][0].attributes) == {**expected, semconv.RESEND: False}
+
+
+def test_an_error_shows_in_the_duration_and_not_in_the_operations(recorded, server):
+    post(server, "html")
+    points = recorded.points()
+    assert points[semconv.METRIC_OPERATION_DURATION][0].attributes[semconv.ERROR_TYPE] == "500"
+    (operations,) = points[semconv.METRIC_OPERATIONS]
+    assert semconv.ERROR_TYPE not in operations.attributes
+    assert (operations.value, operations.attributes[semconv.RESEND]) == (1, False)
+
+
+@pytest.mark.parametrize("case", ["stream", "whole", "html", "cut", "reset", "eof"])
+def test_nothing_is_active_behind_a_call(recorded, server, case):
+    post(server, case)
+    assert [point.value for point in recorded.points()[semconv.METRIC_ACTIVE_REQUESTS]] == [0]
+
+
+def test_a_call_in_flight_is_active(recorded, server):
+    client = httpx.Client(trust_env=False)
+    target = f"http://127.0.0.1:{server.port}/hang/metrics/v1/chat/completions"
+    response = client.send(client.build_request("POST", target, json=CALL), stream=True)
+    (active,) = recorded.points()[semconv.METRIC_ACTIVE_REQUESTS]
+    response.close()
+    client.close()
+    assert active.value == 1
+    assert dict(active.attributes) == dict(identity("chat", "openai", "m"))
+
+
+def test_exemplars_lead_to_the_span(recorded, server):
+    post(server, "stream")
+    (span,) = recorded.spans
+    points = recorded.points()
+    for name in (
+        semconv.METRIC_OPERATION_DURATION,
+        semconv.METRIC_TOKEN_USAGE,
+        semconv.METRIC_TIME_TO_FIRST_CHUNK,
+        semconv.METRIC_TIME_PER_OUTPUT_TOKEN,
+    ):
+        (exemplar,) = points[name][0].exemplars
+        assert (exemplar.trace_id, exemplar.span_id) == (span.context.trace_id, span.context.span_id)
+
+
+def test_what_was_estimated_is_no_metric(recorded, server):
+    post(server, "plain")
+    assert recorded.spans[0].attributes[semconv.USAGE_SOURCE] == "estimated"
+    assert {semconv.METRIC_TOKEN_USAGE, semconv.METRIC_TIME_PER_OUTPUT_TOKEN}.isdisjoint(recorded.points())
+
+
+@pytest.fixture
+def metrics():
+    reader = InMemoryMetricReader()
+    return ClientMetrics(MeterProvider([reader]).get_meter("test")), reader
+
+
+def series(reader, name):
+    data = reader.get_metrics_data()
+    return [
+        point
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in metric.data.data_points
+    ]
+
+
+def test_the_number_of_series_is_bounded_and_no_operation_is_lost(metrics):
+    kept, reader = metrics
+    for number in range(5000):
+        call = Call(operation="chat", provider="p", request_model=f"m{number}")
+        key = identity("chat", "p", f"m{number}")
+        kept.begin(key)
+        kept.record(call, 0.1, Context())
+        kept.end(key)
+    operations = series(reader, semconv.METRIC_OPERATIONS)
+    assert len(operations) <= 2001
+    assert sum(point.value for point in operations) == 5000
+    assert any(point.attributes.get(semconv.METRIC_OVERFLOW) for point in operations)
+    assert len(series(reader, semconv.METRIC_ACTIVE_REQUESTS)) <= 2000
+    assert sum(point.count for point in series(reader, semconv.METRIC_OPERATION_DURATION)) == 5000
+
+
+def test_an_end_without_a_beginning_counts_nothing_below_zero(metrics):
+    kept, reader = metrics
+    key = identity("chat", None, None)
+    kept.begin(key)
+    kept.end(key)
+    kept.end(key)
+    assert [point.value for point in series(reader, semconv.METRIC_ACTIVE_REQUESTS)] == [0]
+
+
+def test_what_nobody_said_is_no_attribute_and_no_point(metrics):
+    kept, reader = metrics
+    kept.record(Call(operation="chat"), 0.1, Context())
+    (duration,) = series(reader, semconv.METRIC_OPERATION_DURATION)
+    assert dict(duration.attributes) == {semconv.OPERATION_NAME: "chat"}
+    assert series(reader, semconv.METRIC_TOKEN_USAGE) == []
