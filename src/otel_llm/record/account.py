@@ -98,20 +98,12 @@ def _judge_reading(reading: Reading, end: End) -> tuple[str, str | None]:
 
 
 def _add_head(told: dict[str, Any], head: Head) -> None:
-    told["status_code"] = head.status
-    for name in _OF_HEAD:
-        told[name] = getattr(head, name)
+    told.update(head.told())
     if head.input_tokens is not None or head.output_tokens is not None:
         told["usage_source"] = semconv.USAGE_SOURCE_PROVIDER
     # The user's own name for a host, or a known host's, stands; the format's default gives way to a better word.
     if head.provider and told["provider"] == "openai" and not _is_openai(told["server_address"]):
         told["provider"] = head.provider
-
-
-_OF_HEAD: Final = (
-    *("limit_requests", "limit_tokens", "remaining_requests", "remaining_tokens", "retry_after"),
-    *("server_queue_time", "server_decode_time", "input_tokens", "output_tokens"),
-)
 
 
 def _is_openai(host: str) -> bool:
@@ -122,10 +114,7 @@ def _add_reading(told: dict[str, Any], reading: Reading) -> None:
     facts = reading.facts
     if facts.provider and told["provider"] == "openai" and not _is_openai(told["server_address"]):
         told["provider"] = facts.provider
-    for name in _FACTS:
-        value = getattr(facts, name)
-        if value is not None:
-            told[name] = value
+    told.update(facts.told())
     if facts.finish:
         told["finish_reasons"] = tuple(reason for _, reason in sorted(facts.finish.items()))
     if facts.input_tokens is not None or facts.output_tokens is not None:
@@ -140,14 +129,6 @@ def _add_reading(told: dict[str, Any], reading: Reading) -> None:
 def _may_be_estimated(told: dict[str, Any]) -> bool:
     """Whether chunks may stand for tokens: in a call that did not fail and whose head told no tokens."""
     return told["outcome"] != semconv.OUTCOME_ERROR and "usage_source" not in told
-
-
-_FACTS: Final = (
-    *("response_model", "response_id", "error_code"),
-    *("input_tokens", "output_tokens", "cache_read_input_tokens"),
-    *("cache_creation_input_tokens", "reasoning_output_tokens"),
-    *("server_queue_time", "server_prefill_time", "server_decode_time"),
-)
 
 
 def _add_times(told: dict[str, Any], reading: Reading, started_at: float, ended_at: float) -> None:

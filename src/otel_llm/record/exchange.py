@@ -5,13 +5,20 @@ and spans are the recording's business.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from otel_llm.call import Value
+from otel_llm.redaction import encodable
 
 Body = TypeVar("Body", bound=msgspec.Struct)
+
+LONGEST: Final = 1024
+"""Most characters of one text that a body states: names, ids and reasons are short."""
+
+MOST: Final = 64
+"""Most texts of one list that a body states."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +56,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     array: bool = False
 
 
-class Facts(msgspec.Struct, kw_only=True):
+class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What the messages of one answer said so far; a format fills it in.
 
     Attributes:
@@ -78,6 +85,13 @@ class Facts(msgspec.Struct, kw_only=True):
     failed: bool = False
     error_code: str | None = None
     error_message: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What is known of the call, as fields of a `otel_llm.call.Call`."""
+        known: dict[str, Any] = msgspec.to_builtins(self)
+        for name in ("provider", "finish", "promised", "done", "failed", "error_message"):
+            known.pop(name, None)
+        return known
 
 
 class Format(Protocol):
@@ -133,14 +147,14 @@ def flag(value: object) -> bool | None:
 
 
 def texts(value: object) -> tuple[str, ...] | None:
-    """The strings in a JSON array, or in place of one; ``None`` when there is none."""
-    found = tuple(item for item in ([value] if isinstance(value, str) else items(value)) if isinstance(item, str))
-    return found or None
+    """The strings in a JSON array, or in place of one, `MOST` of them; ``None`` when there is none."""
+    listed = [value] if isinstance(value, str) else items(value)[:MOST]
+    return tuple(encodable(item[:LONGEST]) for item in listed if isinstance(item, str)) or None
 
 
 def text(value: object) -> str | None:
-    """``value`` if it is a string with something in it."""
-    return value if isinstance(value, str) and value else None
+    """``value`` if it is a string with something in it, encodable and cut to `LONGEST`."""
+    return encodable(value[:LONGEST]) if isinstance(value, str) and value else None
 
 
 def count(value: object) -> int | None:
@@ -149,6 +163,15 @@ def count(value: object) -> int | None:
         return value if 0 <= value < 1 << 63 else None
     if type(value) is float and value.is_integer() and 0 <= value < 1 << 53:
         return int(value)
+    return None
+
+
+def first_count(holder: Mapping[str, Any], *names: str) -> int | None:
+    """The first of ``names`` under which ``holder`` has a count."""
+    for name in names:
+        value = holder.get(name)
+        if value is not None and (found := count(value)) is not None:
+            return found
     return None
 
 

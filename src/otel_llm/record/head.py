@@ -4,29 +4,16 @@ Header names: OpenAI and its imitators (``x-ratelimit-*``), Anthropic (``anthrop
 and ``x-inference-time``, milliseconds), Amazon Bedrock (token counts), RFC 9110 (``retry-after``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from otel_llm.record.providers import hosts
 
-_WANTED: Final = frozenset(
-    {
-        *(b"content-type", b"content-encoding", b"server", b"date", b"location", b"retry-after", b"retry-after-ms"),
-        *(b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests"),
-        *(b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens"),
-        *(b"anthropic-ratelimit-requests-limit", b"anthropic-ratelimit-requests-remaining"),
-        *(b"anthropic-ratelimit-tokens-limit", b"anthropic-ratelimit-tokens-remaining"),
-        *(b"x-queue-time", b"x-inference-time", b"x-compute-time", b"x-compute-type"),
-        *(b"x-amzn-bedrock-input-token-count", b"x-amzn-bedrock-output-token-count"),
-        *(b"x-amzn-bedrock-cache-read-input-token-count", b"x-amzn-bedrock-cache-write-input-token-count"),
-    }
-)
 
-
-class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The head of one answer; what it does not say is ``None``. Durations are seconds [s].
 
     Attributes:
@@ -48,6 +35,14 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input_tokens: int | None = None
     output_tokens: int | None = None
 
+    def told(self) -> dict[str, Any]:
+        """What it says of the call, as fields of a `otel_llm.call.Call`."""
+        said: dict[str, Any] = msgspec.to_builtins(self)
+        said["status_code"] = said.pop("status")
+        for name in ("content_type", "content_encoding", "provider", "location"):
+            said.pop(name, None)
+        return said
+
     @property
     def is_error(self) -> bool:
         """Whether the status says that the request failed."""
@@ -61,69 +56,94 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def read_head(status: int, raw: Iterable[tuple[bytes, bytes]]) -> Head:
     """The head with ``status`` and the header lines ``raw``, names of any case."""
-    said: dict[str, str] = {}
+    said: dict[str, Any] = {}
+    odd: dict[str, str] = {}
     for name, value in raw:
-        key = name.lower()
-        if key in _WANTED:
-            said[key.decode("ascii")] = value.decode("latin-1")
-    return Head(
-        status=status,
-        content_type=said.get("content-type", ""),
-        content_encoding=said.get("content-encoding", ""),
-        provider=hosts.by_headers(said),
-        location=said.get("location"),
-        limit_requests=_count(said, "x-ratelimit-limit-requests", "anthropic-ratelimit-requests-limit"),
-        limit_tokens=_count(said, "x-ratelimit-limit-tokens", "anthropic-ratelimit-tokens-limit"),
-        remaining_requests=_count(said, "x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining"),
-        remaining_tokens=_count(said, "x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining"),
-        retry_after=_retry_after(said),
-        server_queue_time=_milliseconds(said, "x-queue-time"),
-        server_decode_time=_milliseconds(said, "x-inference-time"),
-        input_tokens=_input_tokens(said),
-        output_tokens=_count(said, "x-amzn-bedrock-output-token-count"),
-    )
+        known = _FIELDS.get(name.lower())
+        if known is None:
+            continue
+        field, parse = known
+        if parse is None:
+            odd[field] = value.decode("latin-1")
+        elif (read := parse(value.decode("latin-1"))) is not None:
+            said[field] = read
+    return Head(status=status, **said, **_read_odd(odd)) if odd else Head(status=status, **said)
 
 
-def _input_tokens(said: dict[str, str]) -> int | None:
-    """Bedrock's input tokens, those read from and written to its cache added."""
-    fresh = _count(said, "x-amzn-bedrock-input-token-count")
-    if fresh is None:
-        return None
-    cached = ("x-amzn-bedrock-cache-read-input-token-count", "x-amzn-bedrock-cache-write-input-token-count")
-    return fresh + sum(_count(said, name) or 0 for name in cached)
+def _read_odd(odd: Mapping[str, str]) -> dict[str, Any]:
+    """What takes more than one header line to tell."""
+    return {
+        "provider": hosts.by_headers(odd),
+        "retry_after": _retry_after(odd),
+        "input_tokens": _input_tokens(odd),
+    }
 
 
-def _count(said: dict[str, str], *names: str) -> int | None:
-    for name in names:
-        value = said.get(name, "").strip()
-        if value.isdecimal() and len(value) < 19:  # noqa: PLR2004 - what fits 64 bits
-            return int(value)
-    return None
+def _count(text: str) -> int | None:
+    value = text.strip()
+    return int(value) if value.isdecimal() and len(value) < 19 else None  # noqa: PLR2004 - what fits 64 bits
 
 
-def _number(text: str | None) -> float | None:
+def _number(text: str) -> float | None:
     try:
-        value = float(text) if text else None
+        value = float(text)
     except ValueError:
         return None
-    return value if value is not None and 0 <= value < float("inf") else None
+    return value if 0 <= value < float("inf") else None
 
 
-def _milliseconds(said: dict[str, str], name: str) -> float | None:
-    value = _number(said.get(name))
+def _milliseconds(text: str) -> float | None:
+    value = _number(text)
     return None if value is None else value / 1000
 
 
-def _retry_after(said: dict[str, str]) -> float | None:
+def _input_tokens(odd: Mapping[str, str]) -> int | None:
+    """Bedrock's input tokens, those read from and written to its cache added."""
+    fresh = _count(odd.get("x-amzn-bedrock-input-token-count", ""))
+    if fresh is None:
+        return None
+    cached = ("x-amzn-bedrock-cache-read-input-token-count", "x-amzn-bedrock-cache-write-input-token-count")
+    return fresh + sum(_count(odd.get(name, "")) or 0 for name in cached)
+
+
+def _retry_after(odd: Mapping[str, str]) -> float | None:
     """Seconds to wait: a number, or a date that is compared with the answer's own ``date``."""
-    precise = _milliseconds(said, "retry-after-ms")
-    text = said.get("retry-after")
+    precise = _milliseconds(odd.get("retry-after-ms", ""))
+    text = odd.get("retry-after")
     if precise is not None or not text:
         return precise
     plain = _number(text)
     if plain is not None:
         return plain
     try:
-        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(said["date"])).total_seconds())
+        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(odd["date"])).total_seconds())
     except (ValueError, KeyError, TypeError):
         return None
+
+
+_FIELDS: Final[Mapping[bytes, tuple[str, Callable[[str], Any] | None]]] = {
+    b"content-type": ("content_type", str),
+    b"content-encoding": ("content_encoding", str),
+    b"location": ("location", str),
+    b"x-ratelimit-limit-requests": ("limit_requests", _count),
+    b"x-ratelimit-limit-tokens": ("limit_tokens", _count),
+    b"x-ratelimit-remaining-requests": ("remaining_requests", _count),
+    b"x-ratelimit-remaining-tokens": ("remaining_tokens", _count),
+    b"anthropic-ratelimit-requests-limit": ("limit_requests", _count),
+    b"anthropic-ratelimit-tokens-limit": ("limit_tokens", _count),
+    b"anthropic-ratelimit-requests-remaining": ("remaining_requests", _count),
+    b"anthropic-ratelimit-tokens-remaining": ("remaining_tokens", _count),
+    b"x-queue-time": ("server_queue_time", _milliseconds),
+    b"x-inference-time": ("server_decode_time", _milliseconds),
+    b"x-amzn-bedrock-output-token-count": ("output_tokens", _count),
+    **{
+        name.encode(): (name, None)
+        for name in (
+            *("server", "date", "retry-after", "retry-after-ms", "x-compute-time", "x-compute-type"),
+            "x-amzn-bedrock-input-token-count",
+            "x-amzn-bedrock-cache-read-input-token-count",
+            "x-amzn-bedrock-cache-write-input-token-count",
+        )
+    },
+}
+"""By header, the field of `Head` and what reads it; ``None`` where `_read_odd` does."""

@@ -81,6 +81,7 @@ def read(message: Mapping[str, Any], facts: Facts) -> bool:
     if kind == "message_start":
         facts.promised = True
         _read_message(mapping(message.get("message")), facts)
+        facts.output_tokens = None  # a placeholder: the last event tells how many there were
     elif kind == "content_block_start":
         block = mapping(message.get("content_block"))
         return block.get("type") not in ("text", "thinking") or bool(block.get("text"))

@@ -4,14 +4,28 @@ Source: OpenAI API reference (chat, responses, completions, embeddings), the lla
 ``usage.queue_time``, and recorded exchanges of some twenty providers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from otel_llm import semconv
 from otel_llm.call import Value
-from otel_llm.record.exchange import Facts, Opening, Request, count, first, items, mapping, number, seconds, text
+from otel_llm.record.exchange import (
+    Facts,
+    Opening,
+    Request,
+    count,
+    first_count,
+    flag,
+    integer,
+    items,
+    mapping,
+    number,
+    seconds,
+    text,
+    texts,
+)
 from otel_llm.record.providers import hosts as host_names
 
 PATHS: Final = ("/chat/completions", "/completions", "/responses", "/embeddings", "/v1/chat")
@@ -89,21 +103,33 @@ def _deployment(path: str) -> str | None:
 
 def _request(body: _Body) -> dict[str, Value]:
     """The parameters that the body states, as fields of a call."""
-    stated: dict[str, Value | None] = {
-        "stream": body.stream if isinstance(body.stream, bool) else None,
-        "temperature": number(body.temperature),
-        "top_p": number(body.top_p),
-        "top_k": number(body.top_k),
-        "max_tokens": first(count(body.max_completion_tokens), count(body.max_tokens), count(body.max_output_tokens)),
-        "seed": body.seed if type(body.seed) is int and abs(body.seed) < 1 << 63 else None,
-        "frequency_penalty": number(body.frequency_penalty),
-        "presence_penalty": number(body.presence_penalty),
-        "choice_count": count(body.n) if body.n != 1 else None,
-        "reasoning_level": text(body.reasoning_effort) or text(mapping(body.reasoning).get("effort")),
-        "encoding_formats": (body.encoding_format,) if text(body.encoding_format) else None,
-        "dimension_count": count(body.dimensions),
-    }
-    return {name: value for name, value in stated.items() if value is not None}
+    said: dict[str, Value] = {}
+    for name, field, convert in _PARAMETERS:
+        value = getattr(body, name)
+        if value is not None and (fit := convert(value)) is not None:
+            said[field] = fit
+    return said
+
+
+_PARAMETERS: Final[tuple[tuple[str, str, Callable[[Any], Value | None]], ...]] = (
+    ("stream", "stream", flag),
+    ("temperature", "temperature", number),
+    ("top_p", "top_p", number),
+    ("top_k", "top_k", number),
+    ("max_output_tokens", "max_tokens", count),
+    ("max_tokens", "max_tokens", count),
+    ("max_completion_tokens", "max_tokens", count),
+    ("seed", "seed", integer),
+    ("frequency_penalty", "frequency_penalty", number),
+    ("presence_penalty", "presence_penalty", number),
+    ("stop", "stop_sequences", texts),
+    ("n", "choice_count", lambda n: count(n) if n != 1 else None),
+    ("reasoning_effort", "reasoning_level", text),
+    ("reasoning", "reasoning_level", lambda reasoning: text(mapping(reasoning).get("effort"))),
+    ("encoding_format", "encoding_formats", texts),
+    ("dimensions", "dimension_count", count),
+)
+"""Parameter, field of a call, and what fits its value; a later one of the same field wins."""
 
 
 def read(message: Mapping[str, Any], facts: Facts) -> bool:
@@ -162,35 +188,39 @@ _OUTPUT: Final = (
 
 def read_usage(usage: Mapping[str, Any], facts: Facts) -> None:
     """Tokens of a ``usage`` object in OpenAI's spelling and those of its imitators. A later one wins."""
-    spoken = usage.get("completion_tokens", usage.get("output_tokens"))
-    asked = usage.get("prompt_tokens", usage.get("input_tokens"))
-    facts.input_tokens = first(count(asked), facts.input_tokens)
-    facts.output_tokens = first(count(spoken), facts.output_tokens)
-    details = _details(usage, "prompt_tokens_details", "input_tokens_details")
-    facts.cache_read_input_tokens = first(
-        count(details.get("cached_tokens")),
-        count(usage.get("prompt_cache_hit_tokens")),
-        count(usage.get("cached_tokens")),
-        count(usage.get("cache_read_input_tokens")),
-        facts.cache_read_input_tokens,
+    inside = _details(usage, "prompt_tokens_details", "input_tokens_details")
+    outside = _details(usage, "completion_tokens_details", "output_tokens_details")
+    told = (
+        ("input_tokens", first_count(usage, "prompt_tokens", "input_tokens")),
+        ("output_tokens", first_count(usage, "completion_tokens", "output_tokens")),
+        ("cache_read_input_tokens", first_count(inside, "cached_tokens") if inside else None),
+        ("reasoning_output_tokens", first_count(outside, "reasoning_tokens") if outside else None),
+        ("cache_creation_input_tokens", first_count(inside, *_WRITTEN) if inside else None),
     )
-    facts.cache_creation_input_tokens = first(
-        count(details.get("cache_write_tokens")),
-        count(details.get("cache_creation_tokens")),
+    for name, tokens in told:
+        if tokens is not None:
+            setattr(facts, name, tokens)
+    if facts.cache_read_input_tokens is None:
+        facts.cache_read_input_tokens = first_count(usage, *_CACHED)
+    if facts.reasoning_output_tokens is None:
+        facts.reasoning_output_tokens = first_count(usage, "reasoning_tokens")
+    if facts.cache_creation_input_tokens is None:
         # Gateways fill this one in for models that have no such cache: their zero says nothing.
-        count(usage.get("cache_creation_input_tokens")) or None,
-        facts.cache_creation_input_tokens,
-    )
-    details = _details(usage, "completion_tokens_details", "output_tokens_details")
-    facts.reasoning_output_tokens = first(
-        count(details.get("reasoning_tokens")), count(usage.get("reasoning_tokens")), facts.reasoning_output_tokens
-    )
+        facts.cache_creation_input_tokens = first_count(usage, "cache_creation_input_tokens") or None
     if "queue_time" in usage or "prompt_time" in usage:
         _read_server_times(usage, facts)
 
 
+_CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+_WRITTEN: Final = ("cache_write_tokens", "cache_creation_tokens")
+
+
 def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    return next((usage[name] for name in names if isinstance(usage.get(name), dict)), {})
+    for name in names:
+        details = usage.get(name)
+        if isinstance(details, dict):
+            return details
+    return {}
 
 
 def _read_server_times(times: Mapping[str, Any], facts: Facts) -> None:
