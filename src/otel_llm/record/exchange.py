@@ -159,11 +159,10 @@ def text(value: object) -> str | None:
 
 def count(value: object) -> int | None:
     """``value`` as a number of things, or ``None`` when it is none."""
-    if type(value) is int:
-        return value if 0 <= value < 1 << 63 else None
-    if type(value) is float and value.is_integer() and 0 <= value < 1 << 53:
-        return int(value)
-    return None
+    # Up to what JSON keeps exact; a sum of a few still fits 64 bits.
+    if isinstance(value, float) and value.is_integer():
+        return int(value) if 0 <= value < 1 << 53 else None
+    return value if type(value) is int and 0 <= value < 1 << 53 else None
 
 
 def first_count(holder: Mapping[str, Any], *names: str) -> int | None:

@@ -118,11 +118,17 @@ class Reading:
             if self.max_gap is None or gap > self.max_gap:
                 self.max_gap = gap
         self._last_at = now
-        if self._inflater is None:
-            self._take(piece, now)
-        else:
+        if self._inflater is not None:
             for part in self._inflater.feed(piece):
                 self._take(part, now)
+        elif self._looking:
+            self._look(piece, now)
+        else:
+            # What most pieces of most streams come to; `_take` once more, without a call.
+            self._pieces.append(piece)
+            self._held += len(piece)
+            if self._held > HELD:
+                self._shed()
 
     def _take(self, piece: bytes, now: float) -> None:
         if self._looking:

@@ -11,7 +11,7 @@ import msgspec
 
 from otel_llm import semconv
 from otel_llm.call import Value
-from otel_llm.record.exchange import Facts, Opening, Request, count, first, items, mapping, number, text
+from otel_llm.record.exchange import Facts, Opening, Request, count, first, items, mapping, number, text, texts
 from otel_llm.record.providers import hosts as host_names
 
 PATHS: Final = ("/v1/messages", ":rawPredict", ":streamRawPredict")
@@ -61,14 +61,13 @@ def _read_body(raw: bytes | None) -> _Body:
 
 
 def _request(body: _Body) -> dict[str, Value]:
-    stops = tuple(stop for stop in items(body.stop_sequences) if isinstance(stop, str))
     stated: dict[str, Value | None] = {
         "stream": body.stream if isinstance(body.stream, bool) else None,
         "temperature": number(body.temperature),
         "top_p": number(body.top_p),
         "top_k": number(body.top_k),
         "max_tokens": count(body.max_tokens),
-        "stop_sequences": stops or None,
+        "stop_sequences": texts(body.stop_sequences),
     }
     return {name: value for name, value in stated.items() if value is not None}
 

@@ -22,6 +22,7 @@ from otel_llm.record.exchange import (
     items,
     mapping,
     number,
+    parse,
     seconds,
     text,
     texts,
@@ -41,7 +42,7 @@ _CERTAIN: Final = ("/chat/completions", "/v1/completions", "/v1/responses", "/v1
 """Paths that nobody but a model server has: a body that cannot be read still gives a span."""
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, omit_defaults=True):
     """The request's fields of interest. ``Any`` throughout: a wrong type is the server's to refuse, not ours."""
 
     model: Any = None
@@ -49,18 +50,23 @@ class _Body(msgspec.Struct):
     temperature: Any = None
     top_p: Any = None
     top_k: Any = None
+    max_output_tokens: Any = None
     max_tokens: Any = None
     max_completion_tokens: Any = None
-    max_output_tokens: Any = None
     seed: Any = None
     frequency_penalty: Any = None
     presence_penalty: Any = None
     stop: Any = None
     n: Any = None
-    reasoning_effort: Any = None
     reasoning: Any = None
+    reasoning_effort: Any = None
     encoding_format: Any = None
     dimensions: Any = None
+
+
+class _Messages(msgspec.Struct):
+    """Whether there is a list of messages."""
+
     messages: msgspec.Raw = msgspec.Raw()
 
 
@@ -73,7 +79,7 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
     operation = next(name for suffix, name in _OPERATIONS if path.endswith(suffix))
     provider = host_names.by_host(request.host, request.port, hosts)
     body = _read_body(request.body)
-    if path.endswith("/v1/chat") and provider != "writer" and not _is_chat(body):
+    if path.endswith("/v1/chat") and provider != "writer" and not _is_chat(request.body):
         return None
     model = text(body.model) or _deployment(path)
     if provider is None:
@@ -83,9 +89,9 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
     return Opening(operation=operation, provider=provider, model=model, request=_request(body))
 
 
-def _is_chat(body: _Body) -> bool:
+def _is_chat(raw: bytes | None) -> bool:
     """Whether a body on Writer's bare path is of this format; Cohere's, on the same path, has a ``message``."""
-    return body.model is not None and bytes(body.messages)[:1] == b"["
+    return bytes(parse(raw, _Messages).messages)[:1] == b"["
 
 
 def _read_body(raw: bytes | None) -> _Body:
@@ -104,32 +110,35 @@ def _deployment(path: str) -> str | None:
 def _request(body: _Body) -> dict[str, Value]:
     """The parameters that the body states, as fields of a call."""
     said: dict[str, Value] = {}
-    for name, field, convert in _PARAMETERS:
-        value = getattr(body, name)
-        if value is not None and (fit := convert(value)) is not None:
-            said[field] = fit
+    for name, value in msgspec.to_builtins(body).items():
+        known = _PARAMETERS.get(name)
+        if known is not None and value is not None:
+            field, convert = known
+            fit = convert(value)
+            if fit is not None:
+                said[field] = fit
     return said
 
 
-_PARAMETERS: Final[tuple[tuple[str, str, Callable[[Any], Value | None]], ...]] = (
-    ("stream", "stream", flag),
-    ("temperature", "temperature", number),
-    ("top_p", "top_p", number),
-    ("top_k", "top_k", number),
-    ("max_output_tokens", "max_tokens", count),
-    ("max_tokens", "max_tokens", count),
-    ("max_completion_tokens", "max_tokens", count),
-    ("seed", "seed", integer),
-    ("frequency_penalty", "frequency_penalty", number),
-    ("presence_penalty", "presence_penalty", number),
-    ("stop", "stop_sequences", texts),
-    ("n", "choice_count", lambda n: count(n) if n != 1 else None),
-    ("reasoning_effort", "reasoning_level", text),
-    ("reasoning", "reasoning_level", lambda reasoning: text(mapping(reasoning).get("effort"))),
-    ("encoding_format", "encoding_formats", texts),
-    ("dimensions", "dimension_count", count),
-)
-"""Parameter, field of a call, and what fits its value; a later one of the same field wins."""
+_PARAMETERS: Final[Mapping[str, tuple[str, Callable[[Any], Value | None]]]] = {
+    "stream": ("stream", flag),
+    "temperature": ("temperature", number),
+    "top_p": ("top_p", number),
+    "top_k": ("top_k", number),
+    "max_output_tokens": ("max_tokens", count),
+    "max_tokens": ("max_tokens", count),
+    "max_completion_tokens": ("max_tokens", count),
+    "seed": ("seed", integer),
+    "frequency_penalty": ("frequency_penalty", number),
+    "presence_penalty": ("presence_penalty", number),
+    "stop": ("stop_sequences", texts),
+    "n": ("choice_count", lambda n: count(n) if n != 1 else None),
+    "reasoning": ("reasoning_level", lambda reasoning: text(mapping(reasoning).get("effort"))),
+    "reasoning_effort": ("reasoning_level", text),
+    "encoding_format": ("encoding_formats", texts),
+    "dimensions": ("dimension_count", count),
+}
+"""Parameter, field of a call, and what fits its value; of the same field the last in `_Body` wins."""
 
 
 def read(message: Mapping[str, Any], facts: Facts) -> bool:
