@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from otel_llm.call import Call
+from otel_llm.calls import Call
 from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
 from otel_llm.store.query import Filter, Reader

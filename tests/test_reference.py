@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from otel_llm import cli, semconv
-from otel_llm.call import ATTRIBUTES
+from otel_llm.calls import ATTRIBUTES
 from otel_llm.cli import glossary
 from otel_llm.cli.glossary import TERMS
 from otel_llm.config import known

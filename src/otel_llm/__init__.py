@@ -10,6 +10,7 @@ from otel_llm import semconv
 
 if TYPE_CHECKING:
     from otel_llm.distro import flush, instrument, uninstrument
+    from otel_llm.record.client import call, metric, traced
 
 
 __version__: Final = semconv.SCOPE_VERSION
@@ -18,9 +19,12 @@ _HOME: Final = {
     "instrument": "otel_llm.distro",
     "uninstrument": "otel_llm.distro",
     "flush": "otel_llm.distro",
+    "call": "otel_llm.record.client",
+    "metric": "otel_llm.record.client",
+    "traced": "otel_llm.record.client",
 }
 
-__all__ = ["__version__", "flush", "instrument", "uninstrument"]
+__all__ = ["__version__", "call", "flush", "instrument", "metric", "traced", "uninstrument"]
 
 
 def __getattr__(name: str) -> Any:

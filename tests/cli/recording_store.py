@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
 
-from otel_llm.call import Call
+from otel_llm.calls import Call
 from otel_llm.store.exporters import SqliteSpanExporter
 
 SECOND = 1_000_000_000

@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.sdk.trace import Span
 
 from otel_llm import boundary, semconv
-from otel_llm.call import Call
+from otel_llm.calls import Call
 from otel_llm.record import framing, recording, transport
 from otel_llm.record.metrics import ClientMetrics
 from otel_llm.record.providers import openai

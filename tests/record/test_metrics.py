@@ -7,7 +7,7 @@ from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, UpDownC
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_llm import boundary, semconv
-from otel_llm.call import Call
+from otel_llm.calls import Call
 from otel_llm.record.metrics import ClientMetrics, identity
 
 CALL = {"model": "m", "stream": True, "messages": []}

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from otel_llm.call import Call
+from otel_llm.calls import Call
 
 SECOND = 1_000_000_000
 SCOPE = InstrumentationScope("otel_llm", "0.1.0")

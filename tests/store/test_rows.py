@@ -13,7 +13,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from test_values import ANY_TEXT, SCALARS, VALUES, same
 
 from otel_llm import semconv
-from otel_llm.call import ATTRIBUTES, Call
+from otel_llm.calls import ATTRIBUTES, Call
 from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
 from otel_llm.store.query import Filter, Reader

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.trace import Status, StatusCode
 from test_query import valid
 
-from otel_llm.call import Call
+from otel_llm.calls import Call
 from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
 from otel_llm.store.query import Filter, Reader, StoreError

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from otel_llm import semconv
-from otel_llm.call import Call
+from otel_llm.calls import Call
 from otel_llm.cli import detail, options, output
 from otel_llm.cli.cells import Attempt, Wanted
 from otel_llm.cli.table import Column, print_table

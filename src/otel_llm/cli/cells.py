@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from otel_llm import semconv
-from otel_llm.call import Call
+from otel_llm.calls import Call
 from otel_llm.cli import output
 from otel_llm.store.query import StoredSpan
 

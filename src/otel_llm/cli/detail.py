@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from otel_llm import semconv
-from otel_llm.call import ATTRIBUTES, Call
+from otel_llm.calls import ATTRIBUTES, Call
 from otel_llm.cli import output, timeline
 from otel_llm.cli.cells import Attempt
 from otel_llm.cli.table import Column, print_table

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from otel_llm import semconv
-from otel_llm.call import Call
+from otel_llm.calls import Call
 from otel_llm.record.exchange import Opening
 from otel_llm.record.head import Head
 from otel_llm.record.reading import Reading

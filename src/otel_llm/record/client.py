@@ -19,7 +19,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_llm import boundary, semconv
-from otel_llm.call import Call, Value
+from otel_llm.calls import Call, Value
 from otel_llm.record import recording
 from otel_llm.record.metrics import identity
 from otel_llm.redaction import scrub

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from otel_llm.call import Value
+from otel_llm.calls import Value
 from otel_llm.redaction import encodable
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -45,7 +45,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """What a request says before any answer.
 
     Attributes:
-        request: Fields of `otel_llm.call.Call` that the body states, e.g. ``{"temperature": 0.2}``.
+        request: Fields of `otel_llm.calls.Call` that the body states, e.g. ``{"temperature": 0.2}``.
         array: A JSON array in the answer is a stream of its elements, not one value.
     """
 
@@ -87,7 +87,7 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
     error_message: str | None = None
 
     def told(self) -> dict[str, Any]:
-        """What is known of the call, as fields of a `otel_llm.call.Call`."""
+        """What is known of the call, as fields of a `otel_llm.calls.Call`."""
         known: dict[str, Any] = msgspec.to_builtins(self)
         for name in ("provider", "finish", "promised", "done", "failed", "error_message"):
             known.pop(name, None)

@@ -36,7 +36,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     output_tokens: int | None = None
 
     def told(self) -> dict[str, Any]:
-        """What it says of the call, as fields of a `otel_llm.call.Call`."""
+        """What it says of the call, as fields of a `otel_llm.calls.Call`."""
         said: dict[str, Any] = msgspec.to_builtins(self)
         said["status_code"] = said.pop("status")
         for name in ("content_type", "content_encoding", "provider", "location"):

@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_llm import boundary, semconv
-from otel_llm.call import Call
+from otel_llm.calls import Call
 
 _Key = tuple[tuple[str, str | bool | int | None], ...]
 _MAX_SERIES: Final = 2000

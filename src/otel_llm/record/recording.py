@@ -24,7 +24,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 
 from otel_llm import boundary, semconv
-from otel_llm.call import Call, Value
+from otel_llm.calls import Call, Value
 from otel_llm.record import framing
 from otel_llm.record.account import Attempt, End, draw_up
 from otel_llm.record.exchange import Format, Opening, Request

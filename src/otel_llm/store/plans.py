@@ -11,7 +11,7 @@ from math import copysign, isfinite
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
-from otel_llm.call import ATTRIBUTES, KINDS
+from otel_llm.calls import ATTRIBUTES, KINDS
 from otel_llm.store import redaction
 from otel_llm.store.values import is_clean
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
 from otel_llm import semconv
-from otel_llm.call import ATTRIBUTES
+from otel_llm.calls import ATTRIBUTES
 from otel_llm.store import redaction
 from otel_llm.store.interning import Table
 from otel_llm.store.plans import PARAMETER_FIELDS, SERIES_FIELDS, Plan, Plans

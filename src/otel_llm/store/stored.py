@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from otel_llm.call import ATTRIBUTES, KINDS
+from otel_llm.calls import ATTRIBUTES, KINDS
 from otel_llm.store.plans import SERIES_FIELDS, SPAN_FIELDS
 from otel_llm.store.values import presentable, unpack, unpack_value
 

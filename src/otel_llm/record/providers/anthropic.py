@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from otel_llm import semconv
-from otel_llm.call import Value
+from otel_llm.calls import Value
 from otel_llm.record.exchange import Facts, Opening, Request, count, first, items, mapping, number, text, texts
 from otel_llm.record.providers import hosts as host_names
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import msgspec
 
 from otel_llm import semconv
-from otel_llm.call import Value
+from otel_llm.calls import Value
 from otel_llm.record import framing
 from otel_llm.record.exchange import (
     Facts,

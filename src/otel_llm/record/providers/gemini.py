@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from otel_llm import semconv
-from otel_llm.call import Value
+from otel_llm.calls import Value
 from otel_llm.record.exchange import (
     Facts,
     Opening,

@@ -1,13 +1,12 @@
 """A call survives the way onto a span and back."""
 
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_llm import call as call_module
+from otel_llm import calls as call_module
 from otel_llm import semconv
-from otel_llm.call import Call
+from otel_llm.calls import Call
 
 VALUES = {
     str: st.text(),
