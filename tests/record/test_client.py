@@ -12,6 +12,9 @@ from otel_llm import semconv
 from otel_llm.record import client, recording
 from otel_llm.record.settings import Config
 
+BAD = "bad key sk-abcdefghijklmnop"
+BROKEN = "broken"
+
 
 @pytest.fixture
 def manual(recorded, monkeypatch):
@@ -57,7 +60,7 @@ def test_what_nobody_said_is_absent(manual):
 
 def test_an_error_is_recorded_and_goes_on(manual):
     with pytest.raises(ValueError, match="bad"), client.call("chat", model="m"):
-        raise ValueError("bad key sk-abcdefghijklmnop")
+        raise ValueError(BAD)
     span = only(manual)
     assert span.attributes[semconv.ERROR_TYPE] == "ValueError"
     assert span.attributes[semconv.OUTCOME] == "error"
@@ -184,7 +187,7 @@ def test_a_traced_async_generator_tells_errors(manual):
     @client.traced("chat")
     async def tokens():
         yield 1
-        raise RuntimeError("broken")
+        raise RuntimeError(BROKEN)
 
     async def read():
         async for _ in tokens():
