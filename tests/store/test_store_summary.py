@@ -26,6 +26,7 @@ CALLS = st.lists(
             "resend_count": st.none() | st.integers(1, 3),
             "input_tokens": st.none() | st.integers(0, 1000),
             "output_tokens": st.none() | st.integers(0, 1000),
+            "cache_read_input_tokens": st.none() | st.integers(0, 1000),
             "usage_source": st.sampled_from(["provider", "estimated", None]),
             "time_to_first_token": TIMES,
             "time_per_output_token": TIMES,
@@ -80,6 +81,7 @@ def line(group, calls):
         "abandoned": sum(1 for call in calls if call["outcome"] == "abandoned"),
         "input_tokens": total(call["input_tokens"] for call in told),
         "output_tokens": output,
+        "cache_read_input_tokens": total(call["cache_read_input_tokens"] for call in told),
         "tokens_per_second": None if output is None else pytest.approx(output / wall),
         "duration": spread(call["took"] for call in calls if call["outcome"] in {"completed", None}),
         "time_to_first_token": spread(call["time_to_first_token"] for call in calls),
@@ -148,6 +150,13 @@ def test_estimated_tokens_are_not_shown_as_measured(summary, spans):
     found = summary(spans.call(output_tokens=7, usage_source="estimated"))["groups"][0]
     assert found["output_tokens"] is None
     assert found["tokens_per_second"] is None
+
+
+def test_cached_tokens_are_null_until_a_provider_reports_some(summary, spans):
+    assert summary(spans.call(input_tokens=9))["groups"][0]["cache_read_input_tokens"] is None
+    reported = {"cache_read_input_tokens": 6, "usage_source": "provider"}
+    found = summary(spans.call(**reported), spans.call(cache_read_input_tokens=3, usage_source="estimated"))
+    assert found["groups"][0]["cache_read_input_tokens"] == 6
 
 
 def test_the_model_is_the_one_asked_for(summary, spans):

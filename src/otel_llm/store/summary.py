@@ -31,7 +31,7 @@ _SAID: Final = {
 }
 _NUMBERS: Final = (
     "spans.start_time, spans.duration, spans.resend_count, spans.input_tokens, spans.output_tokens,"
-    + ",".join(f"spans.{name}" for name in _MEASURES)
+    "spans.cache_read_input_tokens," + ",".join(f"spans.{name}" for name in _MEASURES)
 )
 
 
@@ -65,6 +65,7 @@ class _Group:
     abandoned: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
     start: int | None = None
     end: int | None = None
     duration: "array[float]" = field(default_factory=_doubles)
@@ -82,7 +83,7 @@ class _Group:
 
     def add(self, kind: _Kind, rows: Sequence[Sequence[Any]]) -> None:
         """Take in spans of one kind: series, resource, hour and then the columns of `_NUMBERS`."""
-        _, _, _, starts, durations, resends, inputs, outputs, *measured = zip(*rows, strict=True)
+        _, _, _, starts, durations, resends, inputs, outputs, cached, *measured = zip(*rows, strict=True)
         count = len(rows)
         self.attempts += count
         self.resends += sum(1 for resend in resends if resend)
@@ -96,6 +97,7 @@ class _Group:
         if kind.reported:
             self.input_tokens = _plus(self.input_tokens, inputs)
             self.output_tokens = _plus(self.output_tokens, outputs)
+            self.cache_read_input_tokens = _plus(self.cache_read_input_tokens, cached)
         first, last = min(starts), max(map(int.__add__, starts, durations))
         self.start = first if self.start is None else min(self.start, first)
         self.end = last if self.end is None else max(self.end, last)
@@ -104,7 +106,7 @@ class _Group:
         """Take in another group."""
         for name in ("attempts", "resends", "failed", "cancelled", "abandoned"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("input_tokens", "output_tokens"):
+        for name in ("input_tokens", "output_tokens", "cache_read_input_tokens"):
             setattr(self, name, _plus(getattr(self, name), (getattr(other, name),)))
         self.start = min((time for time in (self.start, other.start) if time is not None), default=None)
         self.end = max((time for time in (self.end, other.end) if time is not None), default=None)
@@ -123,6 +125,7 @@ class _Group:
             "abandoned": self.abandoned,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
+            "cache_read_input_tokens": self.cache_read_input_tokens,
             "tokens_per_second": rate,
             "duration": percentiles(self.duration),
             **{name: percentiles(values) for name, values in zip(_MEASURES, self.measures, strict=True)},
