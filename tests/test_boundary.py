@@ -97,5 +97,6 @@ def test_errors_on_many_threads_are_all_counted():
     assert boundary.errors() == {"here": 2000}
 
 
-def test_the_logger_is_silent_in_an_application_without_logging():
-    assert any(isinstance(handler, logging.NullHandler) for handler in boundary.logger.handlers)
+def test_the_logger_leaves_its_output_to_the_application():
+    assert not any(isinstance(handler, logging.NullHandler) for handler in boundary.logger.handlers)
+    assert boundary.logger.propagate

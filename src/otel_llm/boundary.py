@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final
 
 logger: Final = logging.getLogger("otel_llm")
-logger.addHandler(logging.NullHandler())
+"""Without a handler of its own: where the application sets up no logging, a wrong setting is told on stderr."""
 
 _SECONDS_BETWEEN_LOGS: Final = 60.0
 _MAX_PLACES: Final = 200

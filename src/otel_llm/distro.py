@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -70,9 +71,11 @@ def _load_in_turn(load: Callable[[], None]) -> None:
     if len(_waiting) > 1:
         return
     while _waiting:
-        with boundary.guard("distro.load_instrumentor"):
-            _waiting[0]()
-        _waiting.pop(0)
+        try:
+            with boundary.guard("distro.load_instrumentor"):
+                _waiting[0]()
+        finally:
+            _waiting.pop(0)
 
 
 class Configurator(_OTelSDKConfigurator):
@@ -244,21 +247,24 @@ def flush(timeout: float = 5.0) -> bool:
         Whether it was done in time.
     """
     done = threading.Event()
+    deadline = time.monotonic() + timeout
+    results: list[bool] = []
 
     def work() -> None:
-        with boundary.guard("distro.flush"):
-            for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider()):
-                force = getattr(provider, "force_flush", None)
-                if force is not None:
-                    force(int(timeout * 1000))
-            done.set()
+        for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider()):
+            force = getattr(provider, "force_flush", None)
+            if force is not None:
+                results.append(False)
+                with boundary.guard("distro.flush"):
+                    results[-1] = force(int(timeout * 1000)) is not False
+        done.set()
 
     with boundary.guard("distro.flush"):
         transport.reaper.drain()
         # On a thread: the SDK's own flush does not keep to its time-out.
         threading.Thread(target=work, name="otel-llm-flush", daemon=True).start()
         stored = _attached["database"].flush(timeout) if "database" in _attached else True
-        return done.wait(timeout) and stored
+        return done.wait(max(0.0, deadline - time.monotonic())) and stored and all(results)
     return False
 
 
