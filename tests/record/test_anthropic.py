@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_llm.call import Call
+from otel_llm.calls import Call
 from otel_llm.record.exchange import Facts, Request
 from otel_llm.record.providers import anthropic
 

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import itertools
 import logging
+import os
 import threading
 import time
 
@@ -664,3 +665,17 @@ def test_the_span_lasts_as_long_as_the_call(recorded, library):
         client.post("https://api.openai.com/v1/chat/completions", json=BODY)
     span, _ = only(recorded)
     assert 0.05 <= (span.end_time - span.start_time) / 1e9 < 1
+
+
+def test_a_forked_child_leaves_its_parents_call_alone(recorded, server):
+    client = httpx.Client(**PLAIN)
+    response = client.send(client.build_request("POST", url(server, "hang"), json=BODY), stream=True)
+    child = os.fork()
+    if child == 0:
+        response.close()
+        os._exit(len(recorded.spans))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert recorded.spans == []
+    response.close()
+    client.close()
+    assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
