@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from typing import Any, Final
 
 import wrapt
@@ -112,6 +113,10 @@ def attach(arguments: Mapping[str, object] | None = None) -> None:
             _harden(tracer_provider)
         if settings.store.enabled:
             _attach_store(settings.store)
+        if "preload" not in _attached:
+            _attached["preload"] = True
+            for library in transport.LIBRARIES:
+                wrapt.register_post_import_hook(_preload, library)
 
 
 def _settings(arguments: Mapping[str, object] | None) -> config.Settings:
@@ -134,6 +139,13 @@ def _set_up_logging(log: config.LogConfig) -> None:
             handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
             boundary.logger.addHandler(handler)
             _attached["log"] = handler
+
+
+def _preload(_module: Any) -> None:
+    """Import what the first call will need while the application imports its HTTP client, not during the call."""
+    with boundary.guard("distro.preload"):
+        for name in ("otel_llm.record.recording", "otel_llm.store.writer"):
+            import_module(name)
 
 
 def _harden(provider: TracerProvider) -> None:

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from opentelemetry.sdk.trace import ReadableSpan
@@ -16,8 +16,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from otel_llm import boundary, semconv
 from otel_llm.quantity import Duration, Size
 from otel_llm.store.gate import gate
-from otel_llm.store.marks import Timer
-from otel_llm.store.writer import LOGS, METRICS, SPAN, Writer
+from otel_llm.store.marks import LOGS, METRICS, SPAN, Timer
+
+if TYPE_CHECKING:
+    from otel_llm.store.writer import Writer
 
 _EXIT_BUDGET: Final = 1.0
 _shared: Final[dict[Path, "Database"]] = {}
@@ -140,13 +142,15 @@ class Database:
             last_error=writer.last_error,
         )
 
-    def _writer(self) -> Writer:
+    def _writer(self) -> "Writer":
         """This process's writer. No lock, for one may be held across a fork: `dict.setdefault` is atomic."""
         pid = os.getpid()
         writer = self._writers.get(pid)
         return writer if writer is not None else self._new_writer(pid)
 
-    def _new_writer(self, pid: int) -> Writer:
+    def _new_writer(self, pid: int) -> "Writer":
+        from otel_llm.store.writer import Writer  # noqa: PLC0415 - SQLite is for processes that have something to keep
+
         inherited_ones = [other for other in self._writers.values() if other.pid != pid]
         if inherited_ones:
             gate.renew()  # uWSGI forks without telling Python

@@ -3,6 +3,13 @@
 import itertools
 import threading
 from collections.abc import Callable
+from typing import Final
+
+SPAN: Final = 0
+LOGS: Final = 1
+METRICS: Final = 2
+MARKER: Final = 3
+"""Kinds of what stands in the queue."""
 
 
 class Tally:

@@ -21,7 +21,7 @@ from otel_llm import boundary
 from otel_llm.store import batch, retention
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt
 from otel_llm.store.gate import gate
-from otel_llm.store.marks import Marker, Tally, Timer
+from otel_llm.store.marks import MARKER, Marker, Tally, Timer
 
 QUEUE: Final = 2048
 BATCH: Final = 512
@@ -34,11 +34,6 @@ _TICK: Final = 30.0
 _TICK_ROWS: Final = 2000
 _SWEEP: Final = 6 * 3600.0
 _LONGEST_WAIT: Final = 3600.0
-
-SPAN: Final = 0
-LOGS: Final = 1
-METRICS: Final = 2
-MARKER: Final = 3
 
 
 class Writer:
