@@ -2,6 +2,7 @@
 
 import threading
 
+import hypothesis
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -11,6 +12,9 @@ from server import Server
 from otel_llm import boundary
 from otel_llm.record.settings import Config
 from otel_llm.record.transport import WireInstrumentor
+
+hypothesis.settings.register_profile("record", max_examples=40, deadline=None)
+hypothesis.settings.load_profile("record")
 
 
 class Recorded(SpanProcessor):

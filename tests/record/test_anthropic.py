@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_llm.calls import Call
@@ -192,7 +192,6 @@ def test_an_error_is_told(body, code, message):
     assert (facts.failed, facts.error_code, facts.error_message) == (True, code, message)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.lists(KNOWN, max_size=3))
 def test_any_answer_is_read_and_what_it_tells_fits_a_call(messages):
     facts = Facts()
@@ -203,7 +202,6 @@ def test_any_answer_is_read_and_what_it_tells_fits_a_call(messages):
     assert facts.input_tokens is None or facts.input_tokens >= 0
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.dictionaries(st.sampled_from(["model", "stream", "stop_sequences", "max_tokens", "top_k"]), JSON))
 def test_any_request_is_opened_and_what_it_tells_fits_a_call(body):
     opening = ask(body, headers={"anthropic-version": "1"})

@@ -292,7 +292,7 @@ def test_any_message_is_decoded_or_is_none(message):
     framing.decode(message)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=10))
 def test_what_json_writes_is_read(value):
     assert framing.decode(msgspec.json.encode(value)) == value if _fits(value) else True
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_llm import semconv
@@ -323,7 +323,6 @@ def test_a_response_in_progress_has_not_finished():
     assert read({"object": "response", "status": "in_progress"})[0].finish == {}
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.lists(KNOWN, max_size=3))
 def test_any_answer_is_read_and_what_it_tells_fits_a_call(messages):
     facts = Facts()
@@ -333,7 +332,6 @@ def test_any_answer_is_read_and_what_it_tells_fits_a_call(messages):
     assert Call.from_attributes(call.attributes()) == call
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.dictionaries(st.sampled_from(["model", "stream", "stop", "n", "seed", "reasoning", "messages"]), JSON))
 def test_any_request_is_opened_and_what_it_tells_fits_a_call(body):
     opening = ask(body)

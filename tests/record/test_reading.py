@@ -5,7 +5,7 @@ import sys
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_llm.record import framing, reading
@@ -117,12 +117,12 @@ def test_a_whole_body_has_no_chunks_and_no_first_ones():
         ([], 3, []),
         ([ROLE, chunk("")], 40, [chunk(""), chunk(finish="length")]),
         ([ROLE] * 5, 13, [chunk(finish="stop")] * 3),
-        ([ROLE], 700, [chunk(finish="stop")]),
+        ([ROLE], 300, [chunk(finish="stop")]),
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("done", [True, False])
-@pytest.mark.parametrize("size", [7, 1000, 10**7])
+@pytest.mark.parametrize("size", [33, 10**7])
 def test_the_number_of_output_chunks_is_the_true_one(before, tokens, after, end, done, size):
     one = read(cut(sse(*before, *[chunk("a")] * tokens, *after, end=end, done=done), size))
     assert (one.output_chunks, one.chunks) == (tokens, len(before) + tokens + len(after))
@@ -278,7 +278,6 @@ MESSAGES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(MESSAGES, max_size=40),
     st.sampled_from(["\n", "\r\n", "\r"]),
@@ -301,7 +300,6 @@ def test_a_stream_is_known_by_its_first_bytes_however_few_come_at_once(size, kin
     assert report(read(cut(sse(*CHAT), size), content_type=kind)) == report(read([sse(*CHAT)]))
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=300), st.sampled_from([SSE, "application/json", "application/x-ndjson"]), st.booleans())
 def test_any_bytes_are_read_without_an_error(body, kind, claude):
     read(cut(body, 7), content_type=kind, kind=anthropic if claude else openai)
