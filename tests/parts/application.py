@@ -36,6 +36,8 @@ class Desk:
             "PATH": os.pathsep.join((str(COMMANDS), os.environ["PATH"])),
             "OTEL_LLM_STORE_PATH": str(self.store),
             "OPENAI_API_KEY": "none",
+            # Installed for the tests of doubled spans; a user's environment has it not.
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai",
             **self.settings,
             **more,
         }
