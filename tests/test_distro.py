@@ -399,3 +399,22 @@ def test_the_package_alone_imports_nothing(run):
 def test_a_user_may_keep_the_ids_of_another_generator(run):
     report, _ = run("report()", OTEL_PYTHON_ID_GENERATOR="otel_llm")
     assert report["ids"] == "otel_llm.record.ids"
+
+
+def test_a_call_that_is_open_at_the_exit_is_kept(run, environ):
+    run("""
+        import httpx
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+        class Endless(httpx.SyncByteStream):
+            def __iter__(self):
+                while True:
+                    yield b'data: {"choices": [{"delta": {"content": "a"}}]}\\n\\n'
+        client = httpx.Client(transport=transport)
+        request = client.build_request("POST", "https://api.openai.com/v1/chat/completions", json={"model": "m"})
+        response = client.send(request, stream=True)
+        pieces = response.iter_raw()
+        next(pieces)
+    """)
+    path = environ["OTEL_LLM_STORE_PATH"]
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        assert connection.execute("SELECT outcome FROM calls").fetchall() == [("abandoned",)]

@@ -108,7 +108,7 @@ def faulty(monkeypatch):
 def test_a_fault_of_ours_is_unseen_and_the_span_ends_once(recorded, server, faulty, place, case, mode):
     holder, name = place
     expected = visit(server, case, mode)
-    transport._patched["tap"]._recorder = None
+    transport._patched["tap"].recorder = None
     recorded.take()
     recorded.started.clear()
     failed = faulty(holder, name)

@@ -332,7 +332,7 @@ def test_a_collection_inside_our_own_lock_ends_nothing_there(recorded, server, l
 def _recorder():
     from otel_llm.record import transport  # noqa: PLC0415 - looks inside
 
-    return transport._patched["tap"]._recorder
+    return transport._patched["tap"].recorder
 
 
 @pytest.mark.parametrize("case", ["hang", "silent"])
@@ -679,3 +679,10 @@ def test_a_forked_child_leaves_its_parents_call_alone(recorded, server):
     response.close()
     client.close()
     assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+
+
+def test_no_call_that_has_ended_is_remembered(recorded, server, library, mode):
+    for case in ("stream", "whole", "cut", "html", "reset"):
+        visit(library, mode, url(server, case))
+    recorded.wait(5)
+    assert _recorder().open == set()

@@ -69,7 +69,7 @@ _last_sent: ContextVar[_Sent | None] = ContextVar("otel_llm_last_sent", default=
 
 
 class Recorder:
-    """Begins recordings into the given providers.
+    """Begins recordings into the given providers; ``open`` holds those that have not ended.
 
     Args:
         config: The user's settings.
@@ -86,6 +86,7 @@ class Recorder:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.registry = Registry.load(config)
+        self.open: set[Recording] = set()
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
         if meter_provider is None:
@@ -154,6 +155,7 @@ class Recording:
         self._key = identity(opening.operation, opening.provider, opening.model)
         with boundary.guard("record.metrics"):
             recorder.metrics.begin(self._key)
+        recorder.open.add(self)
 
     def _start_span(self, parent: Context, previous: _Sent | None) -> Span:
         known = Call(
@@ -231,6 +233,7 @@ class Recording:
             self._once.pop()
         except IndexError:
             return
+        self._recorder.open.discard(self)
         if self._pid != os.getpid():
             return  # a forked child's copy: the call is its parent's to end
         ended_at = self._recorder.clock()

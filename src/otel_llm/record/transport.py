@@ -67,6 +67,14 @@ def _patch(module: Any) -> None:
             wrapt.wrap_function_wrapper(module, "AsyncClient._send_single_request", _send_async)
 
 
+def end_all() -> None:
+    """End every call that has not ended: the process exits, and nobody will read its answers any more."""
+    reaper.drain()
+    recorder = _patched["tap"].recorder if "tap" in _patched else None
+    for recording in list(recorder.open) if recorder is not None else ():
+        recording.close()
+
+
 def tapped() -> tuple[str, ...]:
     """The libraries that are patched in this process."""
     return tuple(name for name in LIBRARIES if _patched.get(name) is not None)
@@ -77,13 +85,13 @@ class _Tap:
 
     def __init__(self, config: Config, tracer_provider: Any, meter_provider: Any) -> None:
         self._arguments = (config, tracer_provider, meter_provider)
-        self._recorder: Any = None
+        self.recorder: Any = None
 
     def begin(self, request: Any) -> Any:
         """A recording of an httpx request, or ``None``; one tuple scan for what is no inference."""
         if request.method != "POST":
             return None
-        recorder = self._recorder or self._make()
+        recorder = self.recorder or self._make()
         url = request.url
         path = url.path
         if not path.endswith(recorder.registry.paths):
@@ -99,8 +107,8 @@ class _Tap:
     def _make(self) -> Any:
         from otel_llm.record.recording import Recorder  # noqa: PLC0415 - only a process that sends requests pays
 
-        self._recorder = Recorder(*self._arguments)
-        return self._recorder
+        self.recorder = Recorder(*self._arguments)
+        return self.recorder
 
 
 def _begin(request: Any) -> Any:
