@@ -24,7 +24,7 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk.trace import TracerProvider, id_generator
 
-from otel_llm import boundary, config
+from otel_llm import boundary, config, leaving
 from otel_llm.record import transport
 from otel_llm.record.ids import IdGenerator
 from otel_llm.record.sampling import RecordInferences
@@ -88,6 +88,11 @@ class Configurator(_OTelSDKConfigurator):
         else:
             with _environment(_defaults(os.environ)):
                 super()._configure(**settings)  # type: ignore[no-untyped-call]
+        with boundary.guard("distro.leaving"):
+            # Providers that we set up, before the store is added: the store bounds itself.
+            providers = (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider())
+            leaving.bound(leaving.exporting_parts(*providers))
+            _register_exit()
         ensure_attached()
 
 
@@ -177,10 +182,15 @@ def _attach_store(settings: database.Config) -> None:
         else:
             continue
         _attached[signal] = provider
-    if "database" not in _attached:
-        # Registered after the SDK's own handlers and so called before them: what is still open ends up in the store.
-        atexit.register(_leave)
     _attached["database"] = store
+    _register_exit()
+
+
+def _register_exit() -> None:
+    """Have `_leave` called at exit; registered after the SDK's own handlers and so called before them."""
+    if "exit" not in _attached:
+        _attached["exit"] = True
+        atexit.register(_leave)
 
 
 def exporter_names(signal: str, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -283,9 +293,12 @@ def flush(timeout: float = 5.0) -> bool:
 def _leave() -> None:
     """At exit: end the calls that are open, collect metrics once more, and have all of it on disk."""
     with boundary.guard("distro.leave"):
+        leaving.begin()
         transport.end_all()
-        store, reader = _attached["database"], _attached.get("reader")
+        store, reader = _attached.get("database"), _attached.get("reader")
+        if store is None:
+            return
         if reader is not None and store.stats().seen:
             # The SDK shuts down only the readers that it was given at its start.
             reader.shutdown()
-        store.flush(_EXIT_BUDGET)
+        store.flush(min(_EXIT_BUDGET, leaving.remaining()))
