@@ -1,26 +1,34 @@
-"""The tap on ``httpx`` and ``httpx2``: thin shells, sync and async, that tell a `Recording` what passes by.
+"""The tap on HTTP libraries: the switch, and what the shells share.
 
-Patched is the clients' own send method of one request (below redirects and auth, above every transport): each attempt
-is seen, whatever transport carries it, and spans of HTTP instrumentations on the transports become children. Libraries
-are patched when they are imported, before or after us, and never imported by us. What the user gets stays what it is:
-the same objects, types, bytes and exceptions; only the innermost byte stream of an answer is wrapped.
+A shell, one file in `shells`, patches a library and tells a `Recording` what passes by. Libraries are patched when they
+are imported, before or after us, and never imported by us; their shell is imported with them. What the user gets stays
+what it is: the same objects, types, bytes and exceptions.
 """
 
 import gc
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, Final
 
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from otel_llm import boundary
 from otel_llm.record.settings import Config
 
+_SHELLS: Final[Mapping[str, str]] = {
+    "httpx": "otel_llm.record.shells.httpx",
+    "httpx2": "otel_llm.record.shells.httpx",
+}
+"""The shell of each library that is covered."""
+
 LIBRARIES: Final = ("httpx", "httpx2")
+"""Covered libraries that a process seldom imports but to call models."""
 
 _patched: dict[str, Any] = {}
 """The active recorder's maker and the patched modules; empty while not instrumented."""
@@ -49,7 +57,7 @@ class WireInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             return
         tap = _Tap(config, settings.get("tracer_provider"), settings.get("meter_provider"))
         _patched["tap"] = tap
-        for library in LIBRARIES:
+        for library in _SHELLS:
             if library not in _patched:
                 _patched[library] = None
                 wrapt.register_post_import_hook(_patch, library)
@@ -59,12 +67,11 @@ class WireInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 
 def _patch(module: Any) -> None:
-    """Wrap the send methods of an imported library, once; the wrappers ask for the tap that is on at the time."""
+    """Have an imported library patched, once; what is patched asks for the tap that is on at the time."""
     with boundary.guard("record.patch"):
         if _patched.get(module.__name__) is None:
             _patched[module.__name__] = module
-            wrapt.wrap_function_wrapper(module, "Client._send_single_request", _send)
-            wrapt.wrap_function_wrapper(module, "AsyncClient._send_single_request", _send_async)
+            import_module(_SHELLS[module.__name__]).patch(module)
 
 
 def end_all() -> None:
@@ -77,7 +84,7 @@ def end_all() -> None:
 
 def tapped() -> tuple[str, ...]:
     """The libraries that are patched in this process."""
-    return tuple(name for name in LIBRARIES if _patched.get(name) is not None)
+    return tuple(name for name in _SHELLS if _patched.get(name) is not None)
 
 
 class _Tap:
@@ -87,22 +94,10 @@ class _Tap:
         self._arguments = (config, tracer_provider, meter_provider)
         self.recorder: Any = None
 
-    def begin(self, request: Any) -> Any:
-        """A recording of an httpx request, or ``None``; one tuple scan for what is no inference."""
-        if request.method != "POST":
-            return None
+    def recorder_for(self, path: str) -> Any:
+        """The recorder, where a request to ``path`` may be an inference; else ``None``."""
         recorder = self.recorder or self._make()
-        url = request.url
-        path = url.path
-        if not path.endswith(recorder.registry.paths):
-            return None
-        from otel_llm.record.exchange import Request  # noqa: PLC0415 - loaded by _make, not by a bystander
-
-        body: bytes | None = None
-        with suppress(Exception):  # a body that is streamed raises RequestNotRead
-            body = request.content
-        seen = Request(host=url.host, port=url.port, path=path, headers=request.headers, body=body)
-        return recorder.begin(seen, url.scheme)
+        return recorder if path.endswith(recorder.registry.paths) else None
 
     def _make(self) -> Any:
         from otel_llm.record.recording import Recorder  # noqa: PLC0415 - only a process that sends requests pays
@@ -111,184 +106,29 @@ class _Tap:
         return self.recorder
 
 
-def _begin(request: Any) -> Any:
+def recorder_for(path: str) -> Any:
+    """The recorder that is on, where a POST to ``path`` may be an inference; else ``None``."""
     tap = _patched.get("tap")
-    if tap is None:
-        return None
-    try:
-        return tap.begin(request)
-    except Exception as error:  # noqa: BLE001 - the boundary
-        boundary.swallow("record.begin", error)
-        return None
+    if tap is None or (tap.recorder is None and not is_instrumentation_enabled()):
+        return None  # nothing is made for an exporter's own requests
+    return tap.recorder_for(path)
 
 
-def _send(wrapped: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    request: Any = args[0] if args else kwargs["request"]
-    recording = _begin(request)
-    if recording is None:
-        return wrapped(*args, **kwargs)
-    restore = _trace(request, _tracer(recording, request.extensions.get("trace")))
-    token = recording.enter()
-    try:
-        response = wrapped(*args, **kwargs)
-    except BaseException as error:
-        recording.fail(error)
-        raise
-    finally:
-        recording.leave(token)
-        request.extensions = restore
-    _watch(response, recording, SyncPieces)
-    return response
+class Orphan:
+    """Holds the recording of an answer, for as long as anybody holds the answer; its end ends the call too."""
 
+    __slots__ = ("recording",)
 
-async def _send_async(
-    wrapped: Callable[..., Awaitable[Any]], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    request: Any = args[0] if args else kwargs["request"]
-    recording = _begin(request)
-    if recording is None:
-        return await wrapped(*args, **kwargs)
-    restore = _trace(request, _async_tracer(recording, request.extensions.get("trace")))
-    token = recording.enter()
-    try:
-        response = await wrapped(*args, **kwargs)
-    except BaseException as error:
-        recording.fail(error)
-        raise
-    finally:
-        recording.leave(token)
-        request.extensions = restore
-    _watch(response, recording, AsyncPieces)
-    return response
-
-
-def _trace(request: Any, tracer: Callable[..., Any]) -> Any:
-    """Hear of the transport's events while the request is sent; returns the user's own extensions."""
-    extensions = request.extensions
-    request.extensions = {**extensions, "trace": tracer}
-    return extensions
-
-
-def _tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], Any]:
-    def trace(event: str, info: Any) -> Any:
-        recording.trace(event)
-        # Returned, for the transport to refuse if it is of the wrong kind.
-        return users(event, info) if users is not None else None
-
-    return trace
-
-
-def _async_tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], Any]:
-    def trace(event: str, info: Any) -> Any:
-        recording.trace(event)
-        return users(event, info) if users is not None else _nothing()
-
-    return trace
-
-
-async def _nothing() -> None:
-    pass
-
-
-def _watch(response: Any, recording: Any, pieces: type["_Pieces"]) -> None:
-    """Wrap the innermost byte stream of an answer, so that its outer types stay as they are."""
-    with boundary.guard("record.watch"):
-        content = getattr(response, "_content", None)
-        if content is not None:
-            # A transport that answers with a whole body (mocks, caches): nothing will pass by any more.
-            plain = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
-            recording.respond(response.status_code, plain)
-            recording.feed(content)
-            recording.finish()
-            return
-        recording.respond(response.status_code, response.headers.raw)
-        bound = response.stream
-        bound._stream = pieces(bound._stream, recording)  # noqa: SLF001 - see above
-        reaper.attend()
-        return
-    recording.close()
-
-
-class _Pieces:
-    """A byte stream that tells a recording what passes by. Left to the garbage collector it ends its call too."""
-
-    __slots__ = ("_recording", "_stream")
-
-    def __init__(self, stream: Any, recording: Any) -> None:
-        self._stream = stream
-        self._recording = recording
+    def __init__(self, recording: Any) -> None:
+        self.recording = recording
 
     def __del__(self) -> None:
         # No span is ended here: a collector runs anywhere, also inside the locks that ending a span takes.
-        if not self._recording.ended:
-            reaper.take(self._recording)
+        if not self.recording.ended:
+            reaper.take(self.recording)
 
 
-class SyncPieces(_Pieces):
-    """See `_Pieces`."""
-
-    __slots__ = ()
-
-    def __iter__(self) -> Iterator[bytes]:
-        recording = self._recording
-        feed = recording.feed
-        inner = iter(self._stream)
-        try:
-            for piece in inner:
-                feed(piece)
-                yield piece
-        except BaseException as error:
-            _fail(recording, error)
-            raise
-        finally:
-            close = getattr(inner, "close", None)
-            if close is not None:
-                close()
-        recording.finish()
-
-    def close(self) -> None:
-        """Close the stream, then end the call if it has not ended."""
-        try:
-            self._stream.close()
-        except BaseException as error:
-            _fail(self._recording, error)
-            raise
-        _leave(self._recording)
-
-
-class AsyncPieces(_Pieces):
-    """See `_Pieces`."""
-
-    __slots__ = ()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        recording = self._recording
-        feed = recording.feed
-        inner = aiter(self._stream)
-        try:
-            async for piece in inner:
-                feed(piece)
-                yield piece
-        except BaseException as error:
-            _fail(recording, error)
-            raise
-        finally:
-            close = getattr(inner, "aclose", None)
-            if close is not None:
-                await close()
-        recording.finish()
-
-    async def aclose(self) -> None:
-        """Close the stream, then end the call if it has not ended."""
-        try:
-            await self._stream.aclose()
-        except BaseException as error:
-            _fail(self._recording, error)
-            raise
-        _leave(self._recording)
-
-
-def _fail(recording: Any, error: BaseException) -> None:
+def fail(recording: Any, error: BaseException) -> None:
     """End a call that ``error`` ended; leave it to the reaper where the garbage collector is at work."""
     if reaper.collecting:
         reaper.take(recording)
@@ -296,10 +136,10 @@ def _fail(recording: Any, error: BaseException) -> None:
         recording.fail(error)
 
 
-def _leave(recording: Any) -> None:
+def leave(recording: Any) -> None:
     """End a call whose answer was closed, in the same way."""
     if not recording.ended:
-        _fail(recording, GeneratorExit())
+        fail(recording, GeneratorExit())
 
 
 class _Reaper:

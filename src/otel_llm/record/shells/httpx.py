@@ -1,0 +1,204 @@
+"""The shell on ``httpx`` and ``httpx2``, sync and async.
+
+Patched is the clients' own send method of one request (below redirects and auth, above every transport): each attempt
+is seen, whatever transport carries it, and spans of HTTP instrumentations on the transports become children. Only the
+innermost byte stream of an answer is wrapped.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import wrapt
+
+from otel_llm import boundary
+from otel_llm.record.transport import Orphan, fail, leave, reaper, recorder_for
+
+
+def patch(module: Any) -> None:
+    """Wrap the send methods of ``module``."""
+    wrapt.wrap_function_wrapper(module, "Client._send_single_request", _send)
+    wrapt.wrap_function_wrapper(module, "AsyncClient._send_single_request", _send_async)
+
+
+def _begin(request: Any) -> Any:
+    """A recording of ``request``, or ``None``; one tuple scan for what is no inference."""
+    if request.method != "POST":
+        return None
+    try:
+        url = request.url
+        path = url.path
+        recorder = recorder_for(path)
+        if recorder is None:
+            return None
+        from otel_llm.record.exchange import Request  # noqa: PLC0415 - loaded with the recorder, not by a bystander
+
+        body: bytes | None = None
+        with suppress(Exception):  # a body that is streamed raises RequestNotRead
+            body = request.content
+        seen = Request(host=url.host, port=url.port, path=path, headers=request.headers, body=body)
+        return recorder.begin(seen, url.scheme)
+    except Exception as error:  # noqa: BLE001 - the boundary
+        boundary.swallow("record.begin", error)
+        return None
+
+
+def _send(wrapped: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    request: Any = args[0] if args else kwargs["request"]
+    recording = _begin(request)
+    if recording is None:
+        return wrapped(*args, **kwargs)
+    restore = _trace(request, _tracer(recording, request.extensions.get("trace")))
+    token = recording.enter()
+    try:
+        response = wrapped(*args, **kwargs)
+    except BaseException as error:
+        recording.fail(error)
+        raise
+    finally:
+        recording.leave(token)
+        request.extensions = restore
+    _watch(response, recording, SyncPieces)
+    return response
+
+
+async def _send_async(
+    wrapped: Callable[..., Awaitable[Any]], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    request: Any = args[0] if args else kwargs["request"]
+    recording = _begin(request)
+    if recording is None:
+        return await wrapped(*args, **kwargs)
+    restore = _trace(request, _async_tracer(recording, request.extensions.get("trace")))
+    token = recording.enter()
+    try:
+        response = await wrapped(*args, **kwargs)
+    except BaseException as error:
+        recording.fail(error)
+        raise
+    finally:
+        recording.leave(token)
+        request.extensions = restore
+    _watch(response, recording, AsyncPieces)
+    return response
+
+
+def _trace(request: Any, tracer: Callable[..., Any]) -> Any:
+    """Hear of the transport's events while the request is sent; returns the user's own extensions."""
+    extensions = request.extensions
+    request.extensions = {**extensions, "trace": tracer}
+    return extensions
+
+
+def _tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], Any]:
+    def trace(event: str, info: Any) -> Any:
+        recording.trace(event)
+        # Returned, for the transport to refuse if it is of the wrong kind.
+        return users(event, info) if users is not None else None
+
+    return trace
+
+
+def _async_tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], Any]:
+    def trace(event: str, info: Any) -> Any:
+        recording.trace(event)
+        return users(event, info) if users is not None else _nothing()
+
+    return trace
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _watch(response: Any, recording: Any, pieces: type["_Pieces"]) -> None:
+    """Wrap the innermost byte stream of an answer, so that its outer types stay as they are."""
+    with boundary.guard("record.watch"):
+        content = getattr(response, "_content", None)
+        if content is not None:
+            # A transport that answers with a whole body (mocks, caches): nothing will pass by any more.
+            plain = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
+            recording.respond(response.status_code, plain)
+            recording.feed(content)
+            recording.finish()
+            return
+        recording.respond(response.status_code, response.headers.raw)
+        bound = response.stream
+        bound._stream = pieces(bound._stream, recording)  # noqa: SLF001 - see above
+        reaper.attend()
+        return
+    recording.close()
+
+
+class _Pieces(Orphan):
+    """A byte stream that tells a recording what passes by."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Any, recording: Any) -> None:
+        super().__init__(recording)
+        self._stream = stream
+
+
+class SyncPieces(_Pieces):
+    """See `_Pieces`."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[bytes]:
+        recording = self.recording
+        feed = recording.feed
+        inner = iter(self._stream)
+        try:
+            for piece in inner:
+                feed(piece)
+                yield piece
+        except BaseException as error:
+            fail(recording, error)
+            raise
+        finally:
+            close = getattr(inner, "close", None)
+            if close is not None:
+                close()
+        recording.finish()
+
+    def close(self) -> None:
+        """Close the stream, then end the call if it has not ended."""
+        try:
+            self._stream.close()
+        except BaseException as error:
+            fail(self.recording, error)
+            raise
+        leave(self.recording)
+
+
+class AsyncPieces(_Pieces):
+    """See `_Pieces`."""
+
+    __slots__ = ()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        recording = self.recording
+        feed = recording.feed
+        inner = aiter(self._stream)
+        try:
+            async for piece in inner:
+                feed(piece)
+                yield piece
+        except BaseException as error:
+            fail(recording, error)
+            raise
+        finally:
+            close = getattr(inner, "aclose", None)
+            if close is not None:
+                await close()
+        recording.finish()
+
+    async def aclose(self) -> None:
+        """Close the stream, then end the call if it has not ended."""
+        try:
+            await self._stream.aclose()
+        except BaseException as error:
+            fail(self.recording, error)
+            raise
+        leave(self.recording)
