@@ -57,7 +57,12 @@ def _ready(server: subprocess.Popen[bytes], out: Path, log: Path) -> str:
 
 def environment(folder: Path) -> dict[str, str]:
     """What the examples and the commands run with: no telemetry setting of the caller's, a store in ``folder``."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "OPENAI_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        # What else is instrumented is the user's choice; where it goes is the demo's.
+        if name == "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" or not name.startswith(("OTEL_", "OPENAI_"))
+    }
     return kept | {
         "PATH": os.pathsep.join((str(COMMANDS), os.environ["PATH"])),
         "OTEL_LLM_STORE_PATH": str(folder / "otel-llm.db"),
