@@ -1,5 +1,6 @@
 """A server on the loopback that answers as the path begins: well, badly, late, in pieces or not at all."""
 
+import base64
 import gzip
 import json
 import socket
@@ -9,6 +10,7 @@ import zlib
 
 import brotli
 from backports import zstd
+from telling import frame
 
 ROLE = {
     "id": "c1",
@@ -62,6 +64,20 @@ CLAUDE_EVENTS = (
 def event(message):
     name = f"event: {message['type']}\n" if "type" in message else ""
     return f"{name}data: {json.dumps(message, ensure_ascii=False)}\n\n".encode()
+
+
+CONVERSE = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+    "stopReason": "end_turn",
+    "usage": {"inputTokens": 7, "outputTokens": 5, "totalTokens": 12},
+    "metrics": {"latencyMs": 1},
+}
+CONVERSE_EVENTS = (
+    ("messageStart", {"role": "assistant"}),
+    *[("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "hi"}})] * 5,
+    ("messageStop", {"stopReason": "end_turn"}),
+    ("metadata", {"usage": CONVERSE["usage"], "metrics": {"latencyMs": 1}}),
+)
 
 
 END = b"data: [DONE]\n\n"
@@ -244,6 +260,27 @@ class Exchange:
 
     def do_zstd(self, _path):
         self.encoded("zstd", zstd.compress)
+
+    def do_bedrock(self, path):
+        """Bedrock's doors; a model whose name ends with busy is too busy the first time."""
+        model, _, door = path.rpartition("/")
+        if model.endswith("busy") and self.attempt == 1:
+            self.whole(429, {"message": "slow down"}, "x-amzn-errortype: ThrottlingException")
+        elif door == "converse":
+            self.whole(200, CONVERSE)
+        elif door == "invoke":
+            self.whole(200, CLAUDE)
+        elif door == "converse-stream":
+            self.frames(CONVERSE_EVENTS)
+        else:
+            inner = (base64.b64encode(json.dumps(one).encode()).decode() for one in CLAUDE_EVENTS)
+            self.frames(("chunk", {"bytes": one}) for one in inner)
+
+    def frames(self, events):
+        self.head(200, "content-type: application/vnd.amazon.eventstream", "transfer-encoding: chunked")
+        for name, payload in events:
+            self.piece(frame(payload, message_type="event", event_type=name, content_type="application/json"))
+        self.connection.sendall(b"0\r\n\r\n")
 
     def encoded(self, name, squeeze):
         body = squeeze(b"".join(STREAM))

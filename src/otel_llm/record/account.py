@@ -136,6 +136,8 @@ def _add_times(told: dict[str, Any], reading: Reading, started_at: float, ended_
     if not reading.is_stream:
         return
     told["stream_chunks"] = reading.chunks
+    if not reading.timed:
+        return
     told["stream_max_gap"] = reading.max_gap
     if reading.first_chunk_at is not None:
         told["time_to_first_chunk"] = reading.first_chunk_at - started_at

@@ -31,6 +31,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         headers: Names in lower case.
         body: ``None`` when the client streams it and it cannot be read without taking it away.
         certain: The user's settings name this path: it is an inference whatever the body looks like.
+        resent: The HTTP library itself sends it again, right after an attempt that did not do.
     """
 
     host: str
@@ -39,6 +40,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     body: bytes | None
     certain: bool = False
+    resent: bool = False
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):

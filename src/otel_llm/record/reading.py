@@ -63,7 +63,7 @@ class Reading:
             "first_chunk_at",
             "first_token_at",
         ),
-        *("max_gap", "truncated"),
+        *("max_gap", "timed", "truncated"),
     )
 
     def __init__(
@@ -79,6 +79,7 @@ class Reading:
         self.first_chunk_at: float | None = None
         self.first_token_at: float | None = None
         self.max_gap: float | None = None
+        self.timed = True
         self.truncated = False
         self._array = array
         self._format = format

@@ -65,6 +65,12 @@ class _Sent:
     redirect: tuple[str, str] | None
 
 
+_UNDER_WAY: Final = otel_context.create_key("otel_llm-under-way")
+"""In the context of a request that is being sent: what is true until its call ends.
+
+A library that carries the request for another one, as aiohttp may for httpx, sees it there and leaves it alone.
+"""
+
 _last_sent: ContextVar[_Sent | None] = ContextVar("otel_llm_last_sent", default=None)
 
 
@@ -96,7 +102,7 @@ class Recorder:
 
     def begin(self, request: Request, scheme: str) -> "Recording | None":
         """A recording of ``request``, or ``None`` when it is no inference or must not be seen."""
-        if not is_instrumentation_enabled():
+        if not is_instrumentation_enabled() or otel_context.get_value(_UNDER_WAY):
             return None
         opened = self.registry.open(request)
         return Recording(self, request, scheme, *opened) if opened is not None else None
@@ -151,7 +157,8 @@ class Recording:
         self._is_outer = outer is not None
         self._measured = outer is None or not _measures_itself(outer)
         self._span = outer or self._start_span(parent, previous)
-        self.context = parent if outer else trace.set_span_in_context(self._span, parent)
+        inner = otel_context.set_value(_UNDER_WAY, self._once, parent)
+        self.context = inner if outer else trace.set_span_in_context(self._span, inner)
         self._key = identity(opening.operation, opening.provider, opening.model)
         with boundary.guard("record.metrics"):
             recorder.metrics.begin(self._key)
@@ -214,6 +221,12 @@ class Recording:
             except Exception as error:  # noqa: BLE001 - the boundary; a guard would double the cost of a piece
                 self._reading = None
                 boundary.swallow("record.feed", error)
+
+    def feed_late(self, body: bytes) -> None:
+        """The whole body, which was read before anybody could look: its times are nobody's to tell."""
+        self.feed(body)
+        if self._reading is not None:
+            self._reading.timed = False
 
     def finish(self) -> None:
         """The body came to its end."""
@@ -302,12 +315,13 @@ class Recording:
 def _previous(request: Request) -> tuple[int | None, _Sent | None]:
     """How often ``request`` was sent before, and the attempt before it.
 
-    Stainless SDKs (openai, anthropic, ...) count their retries in a header; following a redirect is a resend too. A
-    retry of the user's own is a new call.
+    Stainless SDKs (openai, anthropic, ...) count their retries in a header, AWS's count attempts; following a redirect
+    is a resend too. A retry of the user's own is a new call.
     """
     last = _last_sent.get()
-    said = request.headers.get("x-stainless-retry-count", "")
-    count = int(said) if said.isdecimal() and len(said) < _ABSURD else 0
+    if request.resent and last is not None and last.host == request.host:
+        return last.resend_count + 1, last
+    count = _retry_count(request)
     if last is not None and last.redirect is not None:
         _last_sent.set(None)
         if last.redirect == (request.host, request.path):
@@ -320,6 +334,15 @@ def _previous(request: Request) -> tuple[int | None, _Sent | None]:
 
 _ABSURD: Final = 5
 """Digits of a retry count that nobody means."""
+
+
+def _retry_count(request: Request) -> int:
+    said = request.headers.get("x-stainless-retry-count")
+    if said is not None:
+        return int(said) if said.isdecimal() and len(said) < _ABSURD else 0
+    _, _, said = request.headers.get("amz-sdk-request", "").partition("attempt=")
+    said = said.partition(";")[0]
+    return max(0, int(said) - 1) if said.isdecimal() and len(said) < _ABSURD else 0
 
 
 def _redirect(head: Head, host: str, path: str) -> tuple[str, str] | None:

@@ -24,11 +24,13 @@ from otel_llm.record.settings import Config
 _SHELLS: Final[Mapping[str, str]] = {
     "httpx": "otel_llm.record.shells.httpx",
     "httpx2": "otel_llm.record.shells.httpx",
+    "aiohttp": "otel_llm.record.shells.aiohttp",
+    "urllib3": "otel_llm.record.shells.urllib3",
 }
 """The shell of each library that is covered."""
 
 LIBRARIES: Final = ("httpx", "httpx2")
-"""Covered libraries that a process seldom imports but to call models."""
+"""Covered libraries that a process seldom imports but to call models; the others are there for anything."""
 
 _patched: dict[str, Any] = {}
 """The active recorder's maker and the patched modules; empty while not instrumented."""

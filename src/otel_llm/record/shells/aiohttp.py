@@ -1,0 +1,215 @@
+"""The shell on ``aiohttp``, and so on ``aiobotocore``, which sends through it.
+
+Patched is one method, the connector's own that finds a connection for one request: below redirects and middlewares,
+so each attempt is seen. From there the request and the answer of an inference are followed by what they hold
+themselves; nothing else pays. The answer's buffer is told of every piece as it arrives, which is behind aiohttp's own
+inflating and ahead of whichever way the user reads: reading costs nothing, and no outer type changes.
+"""
+
+import asyncio
+import io
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import wrapt
+
+from otel_llm import boundary
+from otel_llm.record.transport import Orphan, fail, leave, reaper, recorder_for
+
+
+def patch(module: Any) -> None:
+    """Wrap the connector's method of ``module``."""
+    wrapt.wrap_function_wrapper(module.connector, "BaseConnector.connect", _connect)
+
+
+def _connect(
+    wrapped: Callable[..., Awaitable[Any]], _connector: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Awaitable[Any]:
+    request: Any = args[0] if args else kwargs.get("req")
+    with boundary.guard("record.begin"):
+        if request.method == "POST" and recorder_for(request.url.path) is not None:
+            return _connect_watched(wrapped, request, args, kwargs)
+    return wrapped(*args, **kwargs)
+
+
+async def _connect_watched(
+    wrapped: Callable[..., Awaitable[Any]], request: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    recording = _begin(request)
+    if recording is None:
+        return await wrapped(*args, **kwargs)
+    connection = await _pass(wrapped, args, kwargs, recording, request)
+    with boundary.guard("record.follow"):
+        _follow(request, "send", _send, Orphan(recording))
+        return connection
+    recording.close()
+    return connection
+
+
+def _begin(request: Any) -> Any:
+    try:
+        url = request.url
+        recorder = recorder_for(url.path)
+        if recorder is None:
+            return None
+        from otel_llm.record.exchange import Request  # noqa: PLC0415 - loaded with the recorder, not by a bystander
+
+        seen = Request(
+            host=url.host or "", port=url.port, path=url.path, headers=request.headers, body=_body(request.body)
+        )
+        return recorder.begin(seen, url.scheme)
+    except Exception as error:  # noqa: BLE001 - the boundary
+        boundary.swallow("record.begin", error)
+        return None
+
+
+def _body(payload: Any) -> bytes | None:
+    """What ``payload`` will send, where it can be seen without taking it away."""
+    value = payload if isinstance(payload, bytes) else getattr(payload, "_value", None)
+    if isinstance(value, io.BytesIO):
+        return value.getvalue()
+    return bytes(value) if isinstance(value, (bytes, bytearray)) else None
+
+
+async def _pass(
+    step: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any], recording: Any, request: Any
+) -> Any:
+    """One step of sending, with the call's span current and its failure told."""
+    token = recording.enter()
+    try:
+        return await step(*args, **kwargs)
+    except BaseException as error:
+        recording.fail(_meant(error, getattr(request, "_timer", None)))
+        raise
+    finally:
+        recording.leave(token)
+
+
+def _meant(error: BaseException, timer: Any) -> BaseException:
+    """What the user will see of ``error``: aiohttp tells a timeout of its own by a cancellation and turns it later."""
+    if isinstance(error, asyncio.CancelledError) and getattr(timer, "_cancelled", False):
+        return TimeoutError()
+    return error
+
+
+def _follow(holder: Any, name: str, step: Callable[..., Awaitable[Any]], orphan: Orphan) -> None:
+    """Have ``step`` done in place of the next call of ``holder``'s method ``name``, and of no other."""
+    method = getattr(holder, name)
+
+    def once(*args: Any, **kwargs: Any) -> Awaitable[Any]:
+        # Also unties the knot of the holder holding what holds it.
+        vars(holder).pop(name, None)
+        return step(method, holder, orphan, args, kwargs)
+
+    setattr(holder, name, once)
+
+
+async def _send(
+    send: Callable[..., Awaitable[Any]], request: Any, orphan: Orphan, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    response = await _pass(send, args, kwargs, orphan.recording, request)
+    with boundary.guard("record.follow"):
+        _follow(response, "start", _start, orphan)
+    return response
+
+
+async def _start(
+    start: Callable[..., Awaitable[Any]], response: Any, orphan: Orphan, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    recording = orphan.recording
+    result = await _pass(start, args, kwargs, recording, response)
+    try:
+        _watch(response, orphan)
+    except Exception as error:  # noqa: BLE001 - the boundary
+        boundary.swallow("record.watch", error)
+        recording.close()
+    return result
+
+
+def _watch(response: Any, orphan: Orphan) -> None:
+    recording = orphan.recording
+    content = response.content
+    raw = response.raw_headers
+    if _is_inflated(response):
+        raw = [(name, value) for name, value in raw if name.lower() != b"content-encoding"]
+    recording.respond(response.status, raw)
+    if 300 <= response.status < 400 or content.is_eof():  # noqa: PLR2004 - redirects, whose bodies nobody reads
+        for piece in getattr(content, "_buffer", ()):
+            recording.feed(piece)
+        recording.finish()
+        return
+    if content.exception() is not None:
+        recording.fail(content.exception())
+        return
+    arriving = _Arriving(content._buffer, orphan)  # noqa: SLF001 - see the module's first lines
+    for piece in arriving:
+        recording.feed(piece)
+    ends = _Ends(content._eof_callbacks, recording, content)  # noqa: SLF001
+    content._buffer, content._eof_callbacks = arriving, ends  # noqa: SLF001
+    content.on_eof(recording.finish)
+    reaper.attend()
+
+
+def _is_inflated(response: Any) -> bool:
+    """Whether aiohttp undoes the content encoding before anybody sees a piece."""
+    content = response.content
+    if hasattr(content, "total_compressed_bytes"):
+        return content.total_compressed_bytes is not None
+    return bool(getattr(response._session, "auto_decompress", True))  # noqa: SLF001 - before aiohttp 3.13
+
+
+class _Arriving(deque[bytes]):
+    """An answer's buffer that tells a recording what is put into it. Left to the garbage collector it ends its call."""
+
+    __slots__ = ("_orphan",)
+
+    def __init__(self, pieces: deque[bytes], orphan: Orphan) -> None:
+        super().__init__(pieces)
+        self._orphan = orphan
+
+    def append(self, piece: bytes, /) -> None:
+        """Put in a piece that came."""
+        super().append(piece)
+        self._orphan.recording.feed(piece)
+
+
+class _Ends(list[Any]):
+    """What an answer calls at its end; cleared when it ended, well or not."""
+
+    __slots__ = ("_content", "_recording")
+
+    def __init__(self, callbacks: list[Any], recording: Any, content: Any) -> None:
+        super().__init__(callbacks)
+        self._recording = recording
+        self._content = content
+
+    def clear(self) -> None:
+        """Let go of what was to be called, and end the call if it has not ended."""
+        super().clear()
+        content, self._content = self._content, None
+        if content is not None and not self._recording.ended:
+            try:
+                _end(self._recording, content)
+            except Exception as error:  # noqa: BLE001 - the boundary
+                boundary.swallow("record.close", error)
+
+
+def _end(recording: Any, content: Any) -> None:
+    """End a call whose answer did not come to its end."""
+    error = content.exception()
+    handled = sys.exc_info()[1]
+    if getattr(content._timer, "_cancelled", False):  # noqa: SLF001 - no other way to tell
+        fail(recording, TimeoutError())
+    elif error is not None and not _is_closing(error):
+        fail(recording, error)
+    elif isinstance(handled, asyncio.CancelledError):
+        fail(recording, handled)
+    else:
+        leave(recording)
+
+
+def _is_closing(error: BaseException) -> bool:
+    """Whether ``error`` is what aiohttp leaves in an answer that its reader closed."""
+    return type(error).__name__ == "ClientConnectionError" and str(error) == "Connection closed"
