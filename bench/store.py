@@ -1,4 +1,4 @@
-"""What the store costs: CPU per span written, bytes per span, seconds per summary. Prints JSON.
+"""What the store costs: CPU per span written and rolled up, bytes per span, seconds per summary. Prints JSON.
 
 Usage: python bench/store.py [ROWS]
 """
@@ -20,14 +20,18 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from otel_llm.calls import Call
 from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
+from otel_llm.store.marks import SPAN
 from otel_llm.store.query import Filter, Reader
 from otel_llm.store.retention import wal_limit
-from otel_llm.store.writer import BATCH, SPAN
+from otel_llm.store.rollup import fold
+from otel_llm.store.writer import BATCH
 
 RESOURCE = Resource.create({"service.name": "bench"})
 SCOPE = InstrumentationScope("otel_llm", "0.1.0")
 START = 1_790_000_000_000_000_000
 FAILING = 0.02
+DAYS = 30
+DAY = 86_400_000_000_000
 MODELS = ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4", "llama-3-8b", "qwen2.5-7b")
 
 
@@ -69,9 +73,8 @@ def call(draw: random.Random) -> Call:
     )
 
 
-def finished(number: int, draw: random.Random, attributes: Any) -> ReadableSpan:
-    """A finished span with random ids, 40 ms after the one before."""
-    start = START + number * 40_000_000
+def finished(start: int, draw: random.Random, attributes: Any) -> ReadableSpan:
+    """A finished span with random ids."""
     return ReadableSpan(
         name=f"chat {attributes['gen_ai.request.model']}",
         context=SpanContext(draw.getrandbits(128), draw.getrandbits(64), is_remote=False, trace_flags=TraceFlags(1)),
@@ -87,13 +90,14 @@ def finished(number: int, draw: random.Random, attributes: Any) -> ReadableSpan:
 
 def batches(rows: int) -> Any:
     """Batches of spans; attributes are made by the SDK, as in an application."""
+    step = DAYS * DAY // rows
     draw = random.Random(1)  # noqa: S311 - reproducible, not secret
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("bench")
     for begin in range(0, rows, BATCH):
         batch = []
         for number in range(begin, min(begin + BATCH, rows)):
             span = tracer.start_span("x", attributes=call(draw).attributes())
-            batch.append((SPAN, finished(number, draw, span._attributes)))  # type: ignore[attr-defined]  # noqa: SLF001
+            batch.append((SPAN, finished(START + number * step, draw, span._attributes)))  # type: ignore[attr-defined]  # noqa: SLF001
         yield batch
 
 
@@ -104,11 +108,15 @@ def main(rows: int) -> None:
         connection = Connection(path)
         writer = Batches()
         costs: list[float] = []
+        folding = 0.0
         for batch in batches(rows):
             begin = time.thread_time()
             writer.write(connection.sqlite, batch)
             connection.checkpoint(limit=wal_limit(256_000_000))
             costs.append((time.thread_time() - begin) / len(batch) * 1e6)
+            begin = time.thread_time()
+            fold(connection.sqlite)
+            folding += time.thread_time() - begin
         connection.checkpoint(limit=0)
         connection.close()
         seconds = {}
@@ -118,7 +126,7 @@ def main(rows: int) -> None:
                 ("by_model", Filter(), ("model",)),
                 ("by_hour", Filter(), ("hour",)),
                 ("one_model", Filter(model=MODELS[0]), ()),
-                ("last_hour", Filter(since=START + rows * 40_000_000 - 3_600_000_000_000), ("model",)),
+                ("last_hour", Filter(since=START + DAYS * DAY - DAY // 24), ("model",)),
             ):
                 begin = time.perf_counter()
                 reader.summary(asked, by)
@@ -135,6 +143,7 @@ def main(rows: int) -> None:
                         "mean": round(statistics.mean(costs), 2),
                         "median_batch": round(statistics.median(costs), 2),
                         "best_batch": round(min(costs), 2),
+                        "rollup_mean": round(folding / rows * 1e6, 2),
                     },
                     "bytes_per_span": round(path.stat().st_size / rows, 1),
                     "summary_seconds": seconds,

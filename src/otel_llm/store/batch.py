@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from otel_llm import boundary
+from otel_llm.store.errors import is_about_file
 from otel_llm.store.rows import Encoder, insert_into
 from otel_llm.store.signals import LOG_COLUMNS, POINT_COLUMNS, PointEncoder, log_row
 
@@ -87,7 +88,7 @@ class Batches:
                 rows[statement].append(row)
             inserted = sum(sqlite.executemany(statement, alike).rowcount for statement, alike in rows.items())
         except Exception as error:
-            if _is_about_file(error):
+            if is_about_file(error):
                 raise
             sqlite.execute("ROLLBACK TO spans")
             self._spans.forget()
@@ -122,16 +123,9 @@ class Batches:
                 _lose("store.point", error, done)
 
 
-def _is_about_file(error: Exception) -> bool:
-    """Whether SQLite speaks of the file, not of a value that no column can hold."""
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
-        error, (sqlite3.ProgrammingError, sqlite3.DataError)
-    )
-
-
 def _lose(where: str, error: Exception, done: Done) -> None:
     """Count what can never be written; an error of the file goes on its way."""
-    if _is_about_file(error):
+    if is_about_file(error):
         raise error
     boundary.swallow(where, error)
     done.lost["invalid"] += 1

@@ -1,5 +1,6 @@
 """Room store: what can be wrong with a store or a question to it."""
 
+import sqlite3
 from collections.abc import Sequence
 
 
@@ -39,3 +40,10 @@ class AmbiguousError(StoreError):
     def __init__(self, where: str, *, expected: str, found: str, hint: str, candidates: Sequence[str]) -> None:
         super().__init__(where, expected=expected, found=found, hint=hint)
         self.candidates = tuple(candidates)
+
+
+def is_about_file(error: Exception) -> bool:
+    """Whether SQLite speaks of the file, not of a value that no column can hold."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, (sqlite3.ProgrammingError, sqlite3.DataError)
+    )

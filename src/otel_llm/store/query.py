@@ -18,7 +18,7 @@ from otel_llm.store.summary import GROUPINGS, summarize
 
 __all__ = ["AmbiguousError", "Filter", "NotFoundError", "Reader", "StoreError", "StoredSpan"]
 
-_TABLES: Final = ("spans", "logs", "points", "series", "resources", "scopes", "parameters", "streams")
+_TABLES: Final = ("spans", "logs", "points", "series", "resources", "scopes", "parameters", "streams", "rollups")
 _LEAST_PREFIX: Final = 4
 _TRACE_DIGITS: Final = 32
 _SPAN_DIGITS: Final = 16

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from typing import Final
 
+from otel_llm.store import rollup
 from otel_llm.store.connection import Connection
 
 BATCH: Final = 2000
@@ -16,6 +17,7 @@ _AIM: Final = 0.9
 _TABLES: Final = {"spans": "start_time", "logs": "time", "points": "time"}
 _OWNED: Final = {
     "series": ("SELECT series FROM spans",),
+    "kinds": ("SELECT kind FROM rollups",),
     "parameters": ("SELECT parameters FROM spans WHERE parameters IS NOT NULL",),
     "streams": ("SELECT stream FROM points",),
     "scopes": (
@@ -26,6 +28,13 @@ _OWNED: Final = {
     "resources": ("SELECT resource FROM spans", "SELECT resource FROM logs", "SELECT resource FROM streams"),
 }
 
+_DELETED: Final = (
+    "INSERT INTO meta VALUES ('deleted', ?) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)"
+)
+_REUSABLE: Final = (  # SQLite gives the greatest ids again once their rows are gone
+    "UPDATE meta SET value = min(value, (SELECT coalesce(max(id), 0) FROM spans)) WHERE key = 'folded'"
+)
+
 
 def expire(connection: Connection, *, max_age: float, now: float | None = None) -> int:
     """Delete what is older than ``max_age`` [s]; returns the number of rows."""
@@ -33,13 +42,10 @@ def expire(connection: Connection, *, max_age: float, now: float | None = None) 
     horizon = int(((time.time() if now is None else now) - max_age) * 1e9)
     gone = 0
     for table, column in _TABLES.items():
+        if table == "spans" and (_oldest(sqlite, table) or 0) < horizon:
+            rollup.fold(sqlite, least=1)
         for _ in range(_MAX_BATCHES):
-            deleted = _delete(
-                sqlite,
-                f"DELETE FROM {table} WHERE id IN"  # noqa: S608
-                f" (SELECT id FROM {table} WHERE {column} < ? ORDER BY {column} LIMIT {BATCH})",
-                (horizon,),
-            )
+            deleted = _delete(sqlite, table, f"{column} < ?", (horizon,))
             gone += deleted
             if deleted < BATCH:
                 break
@@ -102,18 +108,39 @@ def sweep(connection: Connection) -> int:
 
 def _delete_oldest(sqlite: sqlite3.Connection) -> int:
     """One batch from the table whose oldest row is the oldest of all."""
-    oldest = {
-        table: found
-        for table, column in _TABLES.items()
-        if (found := sqlite.execute(f"SELECT min({column}) FROM {table}").fetchone()[0]) is not None  # noqa: S608
-    }
+    oldest = {table: found for table in _TABLES if (found := _oldest(sqlite, table)) is not None}
     if not oldest:
         return 0
     table = min(oldest, key=oldest.__getitem__)
+    if table == "spans":
+        rollup.fold(sqlite, least=1)
+    return _delete(sqlite, table, "1", ())
+
+
+def _oldest(sqlite: sqlite3.Connection, table: str) -> int | None:
+    found: int | None = sqlite.execute(f"SELECT min({_TABLES[table]}) FROM {table}").fetchone()[0]  # noqa: S608
+    return found
+
+
+def _delete(sqlite: sqlite3.Connection, table: str, condition: str, values: tuple[object, ...]) -> int:
+    """Delete one batch, the oldest first; of spans only those that roll-ups count."""
     column = _TABLES[table]
-    query = f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY {column} LIMIT {BATCH})"  # noqa: S608
-    return _delete(sqlite, query, ())
-
-
-def _delete(sqlite: sqlite3.Connection, query: str, values: tuple[object, ...]) -> int:
-    return int(sqlite.execute(query, values).rowcount)
+    if table != "spans":
+        chosen = f"SELECT id FROM {table} WHERE {condition} ORDER BY {column} LIMIT {BATCH}"  # noqa: S608
+        return int(sqlite.execute(f"DELETE FROM {table} WHERE id IN ({chosen})", values).rowcount)  # noqa: S608
+    sqlite.execute("BEGIN IMMEDIATE")
+    try:
+        folded = "id <= (SELECT value FROM meta WHERE key = 'folded')"
+        chosen = f"FROM spans WHERE {condition} AND {folded} ORDER BY start_time LIMIT {BATCH}"
+        latest = sqlite.execute(f"SELECT max(start_time) FROM (SELECT start_time {chosen})", values).fetchone()[0]  # noqa: S608
+        gone = 0
+        if latest is not None:
+            gone = sqlite.execute(f"DELETE FROM spans WHERE id IN (SELECT id {chosen})", values).rowcount  # noqa: S608
+            sqlite.execute(_DELETED, (latest,))
+            sqlite.execute(_REUSABLE)
+        sqlite.execute("COMMIT")
+    except BaseException:
+        if sqlite.in_transaction:
+            sqlite.execute("ROLLBACK")
+        raise
+    return int(gone)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from otel_llm import boundary
-from otel_llm.store import batch, retention
+from otel_llm.store import batch, retention, rollup
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt
 from otel_llm.store.gate import gate
 from otel_llm.store.marks import MARKER, Marker, Tally, Timer
@@ -77,6 +77,7 @@ class Writer:
         self._closing = False
         self._tick_at = 0.0
         self._sweep_at = 0.0
+        self._prune_at = 0.0
         self._rows_since_tick = 0
 
     # --- the host's side ----------------------------------------------------------------------------------------
@@ -333,7 +334,11 @@ class Writer:
             return
         self._rows_since_tick = 0
         self._tick_at = now + _TICK
+        sqlite = self.connection.sqlite
         try:
+            if rollup.fold(sqlite) or now >= self._prune_at:
+                self._prune_at = now + _SWEEP
+                rollup.prune(sqlite, max_size=self._max_size)
             gone = retention.expire(self.connection, max_age=self._max_age)
             gone += retention.shrink(self.connection, max_size=self._max_size)
             if gone and now >= self._sweep_at:

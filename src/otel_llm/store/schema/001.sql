@@ -10,6 +10,10 @@ CREATE TABLE meta (
 -- Rises whenever interned rows are deleted: a writer that sees it change forgets the ids it remembers.
 INSERT INTO meta VALUES ('generation', 0);
 
+-- The id of the last span that roll-ups count. Besides, once there are any: 'deleted', the latest start of a span that age
+-- or quota took; hours up to then are told by roll-ups alone. 'pruned', the hour before which roll-ups are gone themselves.
+INSERT INTO meta VALUES ('folded', 0);
+
 CREATE TABLE resources (
   id INTEGER PRIMARY KEY,
   digest BLOB NOT NULL UNIQUE,
@@ -98,6 +102,38 @@ CREATE TABLE spans (
 -- One index for three needs. Time comes first, so that inserts append: an index on random ids would rewrite one page for
 -- each span. The same span exported twice has the same start. Ids are found by a scan of this index alone.
 CREATE UNIQUE INDEX spans_identity ON spans (start_time, trace_id, span_id);
+
+-- What calls have in common that roll-ups count together.
+CREATE TABLE kinds (
+  id INTEGER PRIMARY KEY,
+  digest BLOB NOT NULL UNIQUE,
+  operation TEXT,
+  provider TEXT,
+  request_model TEXT,
+  response_model TEXT,
+  service TEXT,
+  outcome TEXT NOT NULL,
+  reported INTEGER NOT NULL    -- whether the provider itself counted the tokens; estimates are not summed
+);
+
+-- What the calls of an hour and kind add up to; a call belongs to the hour that it started in. They outlive the calls.
+CREATE TABLE rollups (
+  id INTEGER PRIMARY KEY,
+  hour INTEGER NOT NULL,       -- since the epoch
+  kind INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  resends INTEGER NOT NULL,
+  input_tokens INTEGER,
+  output_tokens INTEGER,
+  cache_read_input_tokens INTEGER,
+  first_start INTEGER NOT NULL,
+  last_end INTEGER NOT NULL,
+  duration BLOB,               -- of completed attempts; MessagePack: least, greatest, then of each bin that is not empty
+  time_to_first_token BLOB,    -- the distance from the one before and the count. Bin i: (2^((i-1)/16), 2^(i/16)] seconds
+  time_per_output_token BLOB,
+  queue_wait BLOB
+);
+CREATE UNIQUE INDEX rollups_identity ON rollups (hour, kind);
 
 CREATE TABLE logs (
   id INTEGER PRIMARY KEY,

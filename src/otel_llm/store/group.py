@@ -1,0 +1,169 @@
+"""Room store: what summaries and roll-ups add up of many calls. No I/O, no clock."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from otel_llm import semconv
+from otel_llm.store.spread import Spread
+from otel_llm.store.values import is_clean
+
+MEASURES: Final = ("time_to_first_token", "time_per_output_token", "queue_wait")
+TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens")
+NUMBERS: Final = ("start_time", "duration", "resend_count", *TOKENS, *MEASURES)
+"""Columns of ``spans`` that `Group.add` takes, in this order."""
+
+FIGURES: Final = ("attempts", "resends", *TOKENS, "first_start", "last_end", "duration", *MEASURES)
+"""Columns of ``rollups`` that `Group.pack` gives and `Group.unpack` takes."""
+
+_ERROR: Final = 2
+_INT64: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What calls that are counted together have in common.
+
+    Attributes:
+        outcome: As recorded; where another instrumentation told none, what the status says.
+        reported: Whether the provider itself counted the tokens.
+    """
+
+    operation: str | None
+    provider: str | None
+    request_model: str | None
+    response_model: str | None
+    service: str | None
+    outcome: str
+    reported: bool
+
+    @property
+    def model(self) -> str | None:
+        """The model asked for, else the one that answered."""
+        return self.request_model or self.response_model
+
+
+def kind(operation: str | None, status: int, said: Mapping[str, Any], service: str | None) -> Kind:
+    """The kind of a span with this operation, status, attributes and service."""
+    texts = {name: value for name, value in said.items() if isinstance(value, str) and value and is_clean(value)}
+    outcome = semconv.OUTCOME_ERROR if status == _ERROR else semconv.OUTCOME_COMPLETED
+    return Kind(
+        operation=operation,
+        provider=texts.get(semconv.PROVIDER_NAME),
+        request_model=texts.get(semconv.REQUEST_MODEL),
+        response_model=texts.get(semconv.RESPONSE_MODEL),
+        service=service,
+        outcome=texts.get(semconv.OUTCOME, outcome),
+        reported=said.get(semconv.USAGE_SOURCE) != semconv.USAGE_SOURCE_ESTIMATED,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """Counts, sums and spreads while they grow."""
+
+    attempts: int = 0
+    resends: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    abandoned: int = 0
+    tokens: list[int | None] = field(default_factory=lambda: [None] * len(TOKENS))
+    start: int | None = None
+    end: int | None = None
+    duration: Spread = field(default_factory=Spread)
+    measures: tuple[Spread, ...] = field(default_factory=lambda: tuple(Spread() for _ in MEASURES))
+
+    @property
+    def errors(self) -> int:
+        """Failed calls: a failed attempt that was sent again is none."""
+        return max(0, self.failed - self.resends)
+
+    @property
+    def calls(self) -> int:
+        """Attempts less resends."""
+        return self.attempts - self.resends
+
+    def add(self, kind: Kind, rows: Sequence[Sequence[Any]]) -> None:
+        """Take in spans of one kind: rows that end with `NUMBERS`."""
+        columns = [*zip(*rows, strict=True)][-len(NUMBERS) :]
+        starts, durations, resends = columns[:3]
+        tokens, measured = columns[3 : -len(MEASURES)], columns[-len(MEASURES) :]
+        self._count(kind, len(rows), len(rows) - resends.count(None) - resends.count(0))
+        if kind.outcome == semconv.OUTCOME_COMPLETED:
+            self.duration.add([duration / 1e9 for duration in durations])
+        for spread, column in zip(self.measures, measured, strict=True):
+            spread.add(_known(column))
+        if kind.reported:
+            self._sum([sum(known) if (known := _known(column)) else None for column in tokens])
+        self._extend(min(starts), max(map(int.__add__, starts, durations)))
+
+    def merge(self, other: "Group") -> None:
+        """Take in another group, but for its spreads."""
+        for name in ("attempts", "resends", "failed", "cancelled", "abandoned"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self._sum(other.tokens)
+        if other.start is not None and other.end is not None:
+            self._extend(other.start, other.end)
+
+    def pack(self) -> list[object]:
+        """The values of `FIGURES`, which SQLite can hold."""
+        numbers = (self.attempts, self.resends, *self.tokens, self.start, self.end)
+        return [
+            *(None if number is None else max(-_INT64, min(_INT64, number)) for number in numbers),
+            self.duration.pack(),
+            *(spread.pack() for spread in self.measures),
+        ]
+
+    def unpack(self, kind: Kind, row: Sequence[Any]) -> None:
+        """Take in calls of one kind that were packed."""
+        attempts, resends, *tokens, start, end, duration = row[: -len(MEASURES)]
+        self._count(kind, attempts, resends)
+        self._sum(tokens)
+        self._extend(start, end)
+        self.duration.unpack(duration)
+        for spread, packed in zip(self.measures, row[-len(MEASURES) :], strict=True):
+            spread.unpack(packed)
+
+    def as_json(self, group: dict[str, str | None]) -> dict[str, Any]:
+        """The group as the contract has it."""
+        seconds = (self.end or 0) / 1e9 - (self.start or 0) / 1e9
+        output = self.tokens[TOKENS.index("output_tokens")]
+        return {
+            "group": group,
+            "calls": self.calls,
+            "attempts": self.attempts,
+            "errors": self.errors,
+            "failed_attempts": self.failed,
+            "cancelled": self.cancelled,
+            "abandoned": self.abandoned,
+            **dict(zip(TOKENS, self.tokens, strict=True)),
+            "tokens_per_second": output / seconds if output is not None and seconds > 0 else None,
+            "duration": self.duration.percentiles(),
+            **{name: spread.percentiles() for name, spread in zip(MEASURES, self.measures, strict=True)},
+            "cost": None,
+            "energy": None,
+        }
+
+    def _count(self, kind: Kind, attempts: int, resends: int) -> None:
+        self.attempts += attempts
+        self.resends += resends
+        if kind.outcome == semconv.OUTCOME_ERROR:
+            self.failed += attempts
+        elif kind.outcome == semconv.OUTCOME_CANCELLED:
+            self.cancelled += attempts
+        elif kind.outcome == semconv.OUTCOME_ABANDONED:
+            self.abandoned += attempts
+
+    def _sum(self, tokens: Iterable[int | None]) -> None:
+        for place, more in enumerate(tokens):
+            if more is not None:
+                self.tokens[place] = (self.tokens[place] or 0) + more
+
+    def _extend(self, start: int, end: int) -> None:
+        self.start = start if self.start is None else min(self.start, start)
+        self.end = end if self.end is None else max(self.end, end)
+
+
+def _known(column: Sequence[Any]) -> Sequence[Any]:
+    """What somebody measured."""
+    return [value for value in column if value is not None] if None in column else column
