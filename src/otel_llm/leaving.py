@@ -48,7 +48,11 @@ def _bounded(inner: Any) -> Any:
         if not _deadline:
             return inner(*args, **kwargs)
         worker = threading.Thread(target=_swallowed, args=(inner, args, kwargs), name="otel-llm-leaving", daemon=True)
-        worker.start()
+        try:
+            worker.start()
+        except RuntimeError:
+            # Python 3.12 gives no thread to an interpreter that exits (cpython issue 104690): unbounded, then.
+            return inner(*args, **kwargs)
         worker.join(min(SHARE, remaining()))
         return None
 

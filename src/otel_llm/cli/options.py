@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -195,5 +195,8 @@ def _moment(text: str) -> int:
     except ValueError:
         moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        moment = moment.astimezone()
+        # At the calendar's edges the local zone leaves it.
+        with suppress(ValueError, OverflowError):
+            moment = moment.astimezone()
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

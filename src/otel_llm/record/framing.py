@@ -9,6 +9,7 @@ import enum
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -215,14 +216,8 @@ def salvage(head: bytes, tail: bytes) -> Mapping[str, Any]:
 
     Serves bodies larger than what is held (embeddings, images): their usage stands at the end.
     """
-    found: dict[str, Any] = {}
-    for key, value in _values(head, _OF_HEAD):
-        if not isinstance(value, (dict, list)):
-            found.setdefault(key, value)
-    named = found.get("model")
-    found.update(_values(tail, _OF_TAIL))
-    if named is not None:
-        found["model"] = named
+    found = _values(tail, _OF_TAIL, last=True)
+    found.update(_values(head, _OF_HEAD, last=False))
     reason = found.get("finish_reason")
     if isinstance(reason, str):
         found["choices"] = [{"index": 0, "finish_reason": reason}]
@@ -234,14 +229,27 @@ def salvage(head: bytes, tail: bytes) -> Mapping[str, Any]:
     return found
 
 
-def _values(source: bytes, keys: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    """Every readable value in ``source`` that stands behind one of ``keys``."""
+_TRIES: Final = 8
+"""How many values that stand behind one key are tried: what cannot be read can be long."""
+
+
+def _values(source: bytes, keys: frozenset[str], *, last: bool) -> dict[str, Any]:
+    """For each of ``keys`` its first scalar in ``source``; or the ``last`` value of any kind."""
     decoder = json.JSONDecoder()
     window = source.decode("latin-1")
-    for match in _VALUE.finditer(window):
-        if match[1] in keys:
-            with contextlib.suppress(ValueError, RecursionError):
-                yield match[1], decoder.raw_decode(window, match.end())[0]
+    places = [match for match in _VALUE.finditer(window) if match[1] in keys]
+    found: dict[str, Any] = {}
+    tries: Counter[str] = Counter()
+    for match in reversed(places) if last else places:
+        key = match[1]
+        if key in found or tries[key] >= _TRIES:
+            continue
+        tries[key] += 1
+        with contextlib.suppress(ValueError, RecursionError):
+            value = decoder.raw_decode(window, match.end())[0]
+            if last or not isinstance(value, (dict, list)):
+                found[key] = value
+    return found
 
 
 Inflate = Callable[[bytes, int], bytes]
