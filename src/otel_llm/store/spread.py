@@ -3,27 +3,29 @@
 Values are kept as they are, or counted in bins of a log2 histogram, or both. There are 16 bins an octave: bin ``i``
 holds the values in (2^((i-1)/16), 2^(i/16)], index i-1 of OTLP's exponential histogram at scale 4. A value is told as
 its bin's geometric middle, 2^((i-1/2)/16), which is off by 2^(1/32) - 1 = 2.19 % at most; what is not above 0 is told
-as 0. The least and the greatest are exact, and nothing is told outside them.
+as 0. Bins end at 2^-30 (a nanosecond) and at 2^30 (34 years): the outermost take what lies beyond. The least and the
+greatest are exact, and nothing is told outside them.
 """
 
 from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, repeat
+from itertools import accumulate, compress, count, repeat
 from math import ceil, log2
-from operator import mul
-from typing import Final
-
-import msgspec
+from operator import add, mul
+from struct import Struct
+from typing import Final, Literal
 
 _FEWEST_FOR_P99: Final = 100
 _PER_OCTAVE: Final = 16
-_NONE: Final = -20_000
-"""The bin of what is not above 0: below that of any double."""
+_OUTERMOST: Final = 30 * _PER_OCTAVE
+_ALL: Final = 2 * _OUTERMOST + 1
+_HEAD: Final = Struct("<ddQhB")
+"""The least, the greatest, the count of what is not above 0, the first bin's place among all, the width of a count."""
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(list[float | int]).decode
+_CODES: Final[dict[int, Literal["B", "H", "I", "Q"]]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+"""Width of a count [byte] to the type code of `array`."""
 
 
 class Spread:
@@ -35,60 +37,76 @@ class Spread:
         most: Of those in bins.
     """
 
-    __slots__ = ("_bins", "least", "most", "values")
+    __slots__ = ("_bins", "_zeros", "least", "most", "values")
 
     def __init__(self) -> None:
         self.values: array[float] = array("d")
         self.least: float | None = None
         self.most: float | None = None
-        self._bins: Counter[int] = Counter()
+        self._zeros = 0
+        self._bins: list[int] = []
 
     def add(self, values: Iterable[float]) -> None:
         """Take values in."""
         self.values.extend(values)
 
     def pack(self) -> bytes | None:
-        """All values as bins: the least, the greatest, then of each bin its distance from the last and its count."""
-        bins = Counter(self._bins)
-        _count(self.values, bins)
-        if not bins:
+        """All values as bins: `_HEAD`, then the counts of the bins from the first to the last that is not empty."""
+        zeros, bins = self._counted()
+        first = next(compress(count(), bins), 0)
+        end = _ALL - next(compress(count(), reversed(bins)), _ALL)
+        if not zeros and end <= first:
             return None
-        least, most = self._bounds()
-        told: list[float | int] = [least, most]
-        before = 0
-        for place in sorted(bins):
-            told += (place - before, bins[place])
-            before = place
-        return _encode(told)
+        counts = bins[first:end]
+        width = next(width for width in _CODES if not counts or max(counts) < 1 << 8 * width)
+        return _HEAD.pack(*self._bounds(), zeros, first, width) + array(_CODES[width], counts).tobytes()
 
     def unpack(self, packed: bytes | None) -> None:
         """Take in what `pack` made of other values."""
         if packed is None:
             return
-        told = _decode(packed)
-        self.least = told[0] if self.least is None else min(self.least, told[0])
-        self.most = told[1] if self.most is None else max(self.most, told[1])
-        bins = self._bins
-        for place, count in zip(accumulate(told[2::2]), told[3::2], strict=True):
-            bins[place] += count  # type: ignore[index, assignment] # pyright: ignore[reportArgumentType]
+        least, most, zeros, first, width = _HEAD.unpack_from(packed)
+        self.least = least if self.least is None else min(self.least, least)
+        self.most = most if self.most is None else max(self.most, most)
+        self._zeros += zeros
+        bins = self._bins or _empty()
+        counts = memoryview(packed)[_HEAD.size :].cast(_CODES[width])
+        end = first + len(counts)
+        bins[first:end] = map(add, bins[first:end], counts)  # a summary's inner loop: in C
+        self._bins = bins
 
     def percentiles(self) -> dict[str, float | int | None] | None:
         """p50, p90, p95, p99, max and count; ``None`` for no values, p99 ``None`` below 100 of them.
 
         Linear between the two nearest ranks, as numpy does by default.
         """
-        count = len(self.values) + self._bins.total()
-        if not count:
+        total = len(self.values) + self._zeros + sum(self._bins)
+        if not total:
             return None
-        ranked = _Ranked(self.values, self._bins, *self._bounds())
+        ranked = _Ranked(self.values, self._told(), *self._bounds())
         return {
             "p50": ranked.quantile(0.5),
             "p90": ranked.quantile(0.9),
             "p95": ranked.quantile(0.95),
-            "p99": ranked.quantile(0.99) if count >= _FEWEST_FOR_P99 else None,
+            "p99": ranked.quantile(0.99) if total >= _FEWEST_FOR_P99 else None,
             "max": ranked.quantile(1),
-            "count": count,
+            "count": total,
         }
+
+    def _counted(self) -> tuple[int, list[int]]:
+        """How many are not above 0, and each bin's count, of all values."""
+        bins = list(self._bins) or _empty()
+        above: Sequence[float] = self.values
+        if above and min(above) <= 0:
+            above = [value for value in above if value > 0]
+        for place, times in Counter(map(ceil, map(mul, map(log2, above), repeat(_PER_OCTAVE)))).items():
+            bins[min(max(place, -_OUTERMOST), _OUTERMOST) + _OUTERMOST] += times
+        return self._zeros + len(self.values) - len(above), bins
+
+    def _told(self) -> list[tuple[float, int]]:
+        """What is in bins: the value that a bin is told as and how often."""
+        told = [(2.0 ** ((place - _OUTERMOST - 0.5) / _PER_OCTAVE), times) for place, times in enumerate(self._bins)]
+        return [(value, times) for value, times in [(0.0, self._zeros), *told] if times]
 
     def _bounds(self) -> tuple[float, float]:
         """The least and the greatest of all values; there is one."""
@@ -101,13 +119,12 @@ class Spread:
 class _Ranked:
     """Values in order, each as often as it came."""
 
-    def __init__(self, values: Sequence[float], bins: Counter[int], least: float, most: float) -> None:
+    def __init__(self, values: Sequence[float], bins: Sequence[tuple[float, int]], least: float, most: float) -> None:
         if bins:
-            pairs = sorted(
-                [*zip(values, repeat(1)), *((min(max(_middle(place), least), most), bins[place]) for place in bins)]
-            )
+            clipped = [(min(max(value, least), most), times) for value, times in bins]
+            pairs = sorted([*zip(values, repeat(1)), *clipped])
             self._values: Sequence[float] = [value for value, _ in pairs]
-            self._ends: Sequence[int] = [*accumulate(count for _, count in pairs)]
+            self._ends: Sequence[int] = [*accumulate(times for _, times in pairs)]
         else:
             self._values = sorted(values)
             self._ends = range(1, len(values) + 1)
@@ -124,15 +141,5 @@ class _Ranked:
         return below + (above - below) * (place - low)
 
 
-def _count(values: Sequence[float], bins: Counter[int]) -> None:
-    """Put ``values`` into ``bins``; the loop is in C."""
-    if not values:
-        return
-    if min(values) <= 0:
-        bins[_NONE] += sum(1 for value in values if value <= 0)
-        values = [value for value in values if value > 0]
-    bins.update(map(ceil, map(mul, map(log2, values), repeat(_PER_OCTAVE))))
-
-
-def _middle(place: int) -> float:
-    return 0.0 if place == _NONE else float(2.0 ** ((place - 0.5) / _PER_OCTAVE))
+def _empty() -> list[int]:
+    return [0] * _ALL

@@ -52,7 +52,7 @@ def summarize(
             "provider": kind.provider,
             "operation": kind.operation,
             "service": kind.service,
-            "hour": None if hour is None else _iso(hour * HOUR),
+            "hour": None if hour is None or "hour" not in by else _iso(hour * HOUR),
         }
         return groups[tuple(said[word] for word in by)]
 

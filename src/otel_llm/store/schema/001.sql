@@ -128,8 +128,8 @@ CREATE TABLE rollups (
   cache_read_input_tokens INTEGER,
   first_start INTEGER NOT NULL,
   last_end INTEGER NOT NULL,
-  duration BLOB,               -- of completed attempts; MessagePack: least, greatest, then of each bin that is not empty
-  time_to_first_token BLOB,    -- the distance from the one before and the count. Bin i: (2^((i-1)/16), 2^(i/16)] seconds
+  duration BLOB,               -- of completed attempts; as otel_llm.store.spread packs it: least, greatest, count of zeros,
+  time_to_first_token BLOB,    -- and the counts of bins (2^((i-1)/16), 2^(i/16)] seconds
   time_per_output_token BLOB,
   queue_wait BLOB
 );
