@@ -126,6 +126,9 @@ class Writer:
         self.queue.append((MARKER, marker))
         self._hurry = True
         self.start()
+        if self.thread is None:
+            # No thread is to be had (Python 3.12 gives none to an interpreter that exits): the caller writes.
+            self._step()
         self.wake()
         return marker.wait(timeout)
 
