@@ -433,7 +433,7 @@ def test_a_cancelled_timer_stops(database, spans):
     assert len(ran) == count
 
 
-def test_where_no_thread_can_be_had_a_flush_writes_itself_and_a_thread_is_tried_again(database, spans, path, monkeypatch):
+def test_without_a_thread_a_flush_writes_itself_and_a_thread_is_tried_again(database, spans, path, monkeypatch):
     def refuse(*_):
         message = "can't start new thread"
         raise RuntimeError(message)
