@@ -36,7 +36,7 @@ def test_where_nothing_is_wrong_a_call_with_each_library_is_recorded(environ, tm
     assert found["self-test"] == {
         "name": "self-test",
         "status": "ok",
-        "detail": "a call with httpx and one with httpx2 was recorded with its tokens",
+        "detail": "a call with httpx and one with httpx2 and one with urllib3 was recorded with its tokens",
         "fix": None,
     }
     assert code == 0
@@ -57,7 +57,7 @@ def test_where_the_sdk_is_off_the_self_test_shows_it(environ, tmp_path):
     assert code == 1
     assert found["sdk"]["fix"] == "unset OTEL_SDK_DISABLED"
     assert found["self-test"]["status"] == "fail"
-    assert "called with httpx and httpx2, recorded 0" in found["self-test"]["detail"]
+    assert "called with httpx and httpx2 and urllib3, recorded 0" in found["self-test"]["detail"]
 
 
 def test_the_last_call_is_told_with_its_age(recorded):

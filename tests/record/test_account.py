@@ -24,6 +24,7 @@ class Read:
         self.max_gap = told.get("max_gap")
         self.first_chunk_at = told.get("first_chunk_at")
         self.first_token_at = told.get("first_token_at")
+        self.timed = told.get("timed", True)
         self.truncated = told.get("truncated", False)
 
 

@@ -82,7 +82,7 @@ def send(library, target, *, body=None, timeout=5.0, **more):
     if library == "requests":
         body = {"json": BODY} if body is None else {"data": body}
         return requests.post(target, stream=True, timeout=timeout, **body, **more)
-    body = {"json": BODY} if body is None else {"body": body}
+    body = {"body": json.dumps(BODY).encode() if body is None else body}
     more = {"preload_content": False, "retries": False, **more}
     return urllib3.PoolManager().request("POST", target, timeout=timeout, **body, **more)
 

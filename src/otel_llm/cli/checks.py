@@ -43,8 +43,10 @@ _LIBRARIES: Final[Mapping[str, tuple[Status, str]]] = {
     "google-genai": ("warn", "calls are not recorded: its format is not read by this version"),
     "ollama": ("warn", "calls are not recorded: its own API is not read by this version, Ollama's /v1 is"),
     "cohere": ("warn", "calls are not recorded: its format is not read by this version"),
-    "aiohttp": ("ok", "calls made through it are not recorded by this version"),
-    "requests": ("ok", "calls made through it are not recorded by this version"),
+    "boto3": ("ok", _RECORDED),
+    "aiohttp": ("ok", _RECORDED),
+    "requests": ("ok", _RECORDED),
+    "urllib3": ("ok", _RECORDED),
 }
 """Client libraries people call models with, and how far their calls are recorded."""
 
@@ -211,8 +213,8 @@ def libraries() -> Findings:
     for name, number in found.items():
         status, extent = _LIBRARIES[name]
         yield Check(name=name, status=status, detail=f"{number}: {extent}")
-    if not {"httpx", "httpx2"} & set(found):
-        detail = "neither httpx nor httpx2 is installed here: there is nothing to record"
+    if not {"httpx", "httpx2", "aiohttp", "urllib3"} & set(found):
+        detail = "none of httpx, httpx2, aiohttp and urllib3 is installed here: there is nothing to record"
         fix = "run doctor in the environment of the application"
         yield Check(name="clients", status="fail", detail=detail, fix=fix)
 

@@ -135,7 +135,7 @@ def self_test(environ: Mapping[str, str]) -> Findings:
         called = done.stdout.split()
         recorded = _recorded(path)
     if not called and done.returncode == 0:
-        yield Check(name=name, status="fail", detail="neither httpx nor httpx2 is installed: nothing to record")
+        yield Check(name=name, status="fail", detail="no library that is recorded is installed: nothing to call with")
         return
     if done.returncode == 0 and recorded == [(specimen.INPUT_TOKENS, specimen.OUTPUT_TOKENS)] * len(called):
         detail = f"a call with {' and one with '.join(called)} was recorded with its tokens"

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import find_spec
 from typing import Any, Final
 
-LIBRARIES: Final = ("httpx", "httpx2")
+LIBRARIES: Final = ("httpx", "httpx2", "urllib3")
 INPUT_TOKENS: Final = 7
 OUTPUT_TOKENS: Final = 3
 _TIMEOUT: Final = 10.0
@@ -50,6 +50,15 @@ class _Model(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+def _call(library: Any, url: str) -> None:
+    if library.__name__ == "urllib3":
+        library.PoolManager(timeout=_TIMEOUT).request("POST", url, body=json.dumps(_QUESTION).encode())
+        return
+    # The user's proxy would carry even this call away.
+    with library.Client(trust_env=False, timeout=_TIMEOUT) as client:
+        client.post(url, json=_QUESTION).raise_for_status()
+
+
 def main() -> None:
     """Call, and print who called."""
     with HTTPServer(("127.0.0.1", 0), _Model) as server:
@@ -58,10 +67,7 @@ def main() -> None:
         for name in LIBRARIES:
             if find_spec(name) is None:
                 continue
-            library = importlib.import_module(name)
-            # The user's proxy would carry even this call away.
-            with library.Client(trust_env=False, timeout=_TIMEOUT) as client:
-                client.post(url, json=_QUESTION).raise_for_status()
+            _call(importlib.import_module(name), url)
             print(name)  # noqa: T201 - the parent reads it
         server.shutdown()
 
