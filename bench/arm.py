@@ -116,7 +116,9 @@ def set_up(arm: str) -> None:
     provider.add_span_processor(BatchSpanProcessor(Nowhere()))
     trace.set_tracer_provider(provider)
     metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()]))
-    if arm == "otel-llm":
+    if arm == "sdk-floor":
+        _patch_floor()
+    elif arm == "otel-llm":
         from otel_llm.record.transport import WireInstrumentor  # noqa: PLC0415
 
         WireInstrumentor().instrument()
@@ -125,7 +127,29 @@ def set_up(arm: str) -> None:
 
         OpenAIInstrumentor().instrument()
     else:
-        sys.exit(f"arm: expected none, otel-llm, otel-llm-store or genai-openai, found {arm!r}")
+        sys.exit(f"arm: expected none, sdk-floor, otel-llm, otel-llm-store or genai-openai, found {arm!r}")
+
+
+def _patch_floor() -> None:
+    """The least that any instrumentation pays: one span of sixteen attributes, three histogram records, no reading."""
+    tracer, meter = trace.get_tracer("floor"), metrics.get_meter("floor")
+    instruments = [meter.create_histogram(f"floor.{name}") for name in ("input", "output", "duration")]
+    start: dict[str, Any] = {f"floor.start.{number}": "value" for number in range(5)}
+    end: dict[str, Any] = {f"floor.end.{number}": number for number in range(11)}
+    named = {f"floor.name.{number}": "value" for number in range(4)}
+    send = httpx2.Client._send_single_request  # noqa: SLF001 - where otel-llm stands as well
+
+    def sent(client: httpx2.Client, request: httpx2.Request) -> httpx2.Response:
+        span = tracer.start_span("chat gpt-4o-mini", kind=trace.SpanKind.CLIENT, attributes=start)
+        context = trace.set_span_in_context(span)
+        response = send(client, request)
+        span.set_attributes(end)
+        for instrument in instruments:
+            instrument.record(1, named, context)
+        span.end()
+        return response
+
+    httpx2.Client._send_single_request = sent  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def _cpu(work: Any, times: int) -> float:

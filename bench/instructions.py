@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-ARMS = ("none", "otel-llm", "genai-openai")
+ARMS = ("none", "sdk-floor", "otel-llm", "genai-openai")
 _FEW = 5
 _REFS = re.compile(r"I\s+refs:\s+([\d,]+)")
 

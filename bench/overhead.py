@@ -15,7 +15,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-ARMS = ("none", "otel-llm", "otel-llm-store", "genai-openai")
+ARMS = ("none", "sdk-floor", "otel-llm", "otel-llm-store", "genai-openai")
 ARM = Path(__file__).with_name("arm.py")
 
 

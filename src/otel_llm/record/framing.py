@@ -115,6 +115,9 @@ def count(framing: Framing, data: bytes, *, before: bytes) -> int:
     return _count(framing, b"\n" + before + data) - (_count(framing, b"\n" + before) if before else 0)
 
 
+_LAST_MARK: Final = 32
+"""Bytes at a body's end that hold the mark of its end, if there is one."""
+
 OVERLAP: Final = 13
 """As long as the longest mark that is counted: no cut hides one."""
 
@@ -123,7 +126,7 @@ def _count(framing: Framing, data: bytes) -> int:
     if b"\r" in data:
         data = normalise(data)
     if framing is Framing.EVENTS:
-        return data.count(b"\ndata:") - data.count(b"[DONE]\n")
+        return data.count(b"\ndata:") - data[-_LAST_MARK:].count(b"[DONE]\n")
     return data.count(b"}\n") if framing is Framing.LINES else 0
 
 

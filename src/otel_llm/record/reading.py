@@ -21,7 +21,7 @@ INFLATED: Final = 64 * 1024 * 1024
 
 _KEPT: Final = 32_768
 _HEAD: Final = 16_384
-_LAST: Final = 12
+_LAST: Final = 8
 """Messages at a stream's end that are always read: finish, usage and whatever trails them."""
 
 

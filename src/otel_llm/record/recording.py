@@ -222,6 +222,16 @@ class Recording:
                 self._reading = None
                 boundary.swallow("record.feed", error)
 
+    def feeder(self) -> Callable[[bytes], None]:
+        """`feed` without its boundary: who calls it for each piece catches, and goes on with `stop_reading`."""
+        return self._reading.feed if self._reading is not None else _ignore
+
+    def stop_reading(self, error: Exception) -> Callable[[bytes], None]:
+        """Read no more of the body, for ``error`` is a fault of ours; what to feed from now on."""
+        self._reading = None
+        boundary.swallow("record.feed", error)
+        return _ignore
+
     def feed_late(self, body: bytes) -> None:
         """The whole body, which was read before anybody could look: its times are nobody's to tell."""
         self.feed(body)
@@ -310,6 +320,10 @@ class Recording:
                     redirect=redirect,
                 )
             )
+
+
+def _ignore(_piece: bytes) -> None:
+    """Take a piece and leave it."""
 
 
 def _previous(request: Request) -> tuple[int | None, _Sent | None]:

@@ -147,11 +147,14 @@ class SyncPieces(_Pieces):
 
     def __iter__(self) -> Iterator[bytes]:
         recording = self.recording
-        feed = recording.feed
+        feed = recording.feeder()
         inner = iter(self._stream)
         try:
             for piece in inner:
-                feed(piece)
+                try:
+                    feed(piece)
+                except Exception as error:  # noqa: BLE001 - the boundary: of ours alone, and free while nothing fails
+                    feed = recording.stop_reading(error)
                 yield piece
         except BaseException as error:
             fail(recording, error)
@@ -179,11 +182,14 @@ class AsyncPieces(_Pieces):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         recording = self.recording
-        feed = recording.feed
+        feed = recording.feeder()
         inner = aiter(self._stream)
         try:
             async for piece in inner:
-                feed(piece)
+                try:
+                    feed(piece)
+                except Exception as error:  # noqa: BLE001 - the boundary: of ours alone, and free while nothing fails
+                    feed = recording.stop_reading(error)
                 yield piece
         except BaseException as error:
             fail(recording, error)
