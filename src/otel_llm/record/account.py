@@ -101,19 +101,21 @@ def _add_head(told: dict[str, Any], head: Head) -> None:
     told.update(head.told())
     if head.input_tokens is not None or head.output_tokens is not None:
         told["usage_source"] = semconv.USAGE_SOURCE_PROVIDER
-    # The user's own name for a host, or a known host's, stands; the format's default gives way to a better word.
-    if head.provider and told["provider"] == "openai" and not _is_openai(told["server_address"]):
-        told["provider"] = head.provider
+    _name_better(told, head.provider)
 
 
-def _is_openai(host: str) -> bool:
-    return host.endswith(("openai.com", "openai.azure.com"))
+def _name_better(told: dict[str, Any], provider: str | None) -> None:
+    """Take a server's own word for who it is, where only the format's default stands: OpenAI's, at another host."""
+    if provider and told["provider"] == "openai" and not told["server_address"].endswith(_OPENAI):
+        told["provider"] = provider
+
+
+_OPENAI: Final = ("openai.com", "openai.azure.com")
 
 
 def _add_reading(told: dict[str, Any], reading: Reading) -> None:
     facts = reading.facts
-    if facts.provider and told["provider"] == "openai" and not _is_openai(told["server_address"]):
-        told["provider"] = facts.provider
+    _name_better(told, facts.provider)
     told.update(facts.told())
     if facts.finish:
         told["finish_reasons"] = tuple(reason for _, reason in sorted(facts.finish.items()))

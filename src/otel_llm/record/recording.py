@@ -219,8 +219,7 @@ class Recording:
             try:
                 reading.feed(piece)
             except Exception as error:  # noqa: BLE001 - the boundary; a guard would double the cost of a piece
-                self._reading = None
-                boundary.swallow("record.feed", error)
+                self.stop_reading(error)
 
     def feeder(self) -> Callable[[bytes], None]:
         """`feed` without its boundary: who calls it for each piece catches, and goes on with `stop_reading`."""
