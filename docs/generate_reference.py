@@ -47,6 +47,12 @@ _METRICS: Final = """\
 Meter `otel_llm`. Histograms carry operation, provider, models and server; the duration carries `error.type` too.
 """
 
+_EVENTS: Final = """\
+## Events
+
+Log records of logger `otel_llm`, stored and exported like all others.
+"""
+
 _FIGURES: Final = """\
 ## Figures of `otel-llm summary`
 
@@ -57,7 +63,8 @@ A span is one HTTP attempt; what an SDK resends on its own is the same call.
 def generate() -> str:
     """The whole page."""
     parts = [_HEAD, "## Commands\n", *_commands(main, "otel-llm"), _SETTINGS, *_settings()]
-    parts += [_ATTRIBUTES, *_terms("attribute"), _METRICS, *_terms("metric"), _FIGURES, *_terms("figure")]
+    parts += [_ATTRIBUTES, *_terms("attribute"), _METRICS, *_terms("metric")]
+    parts += [_EVENTS, *_terms("event"), _FIGURES, *_terms("figure")]
     return "\n".join(parts)
 
 

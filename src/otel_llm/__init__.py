@@ -10,7 +10,8 @@ from otel_llm import semconv
 
 if TYPE_CHECKING:
     from otel_llm.distro import flush, instrument, uninstrument
-    from otel_llm.record.client import call, metric, traced
+    from otel_llm.record.client import call, current_call, metric
+    from otel_llm.record.decorator import traced
 
 
 __version__: Final = semconv.SCOPE_VERSION
@@ -20,11 +21,12 @@ _HOME: Final = {
     "uninstrument": "otel_llm.distro",
     "flush": "otel_llm.distro",
     "call": "otel_llm.record.client",
+    "current_call": "otel_llm.record.client",
     "metric": "otel_llm.record.client",
-    "traced": "otel_llm.record.client",
+    "traced": "otel_llm.record.decorator",
 }
 
-__all__ = ["__version__", "call", "flush", "instrument", "metric", "traced", "uninstrument"]
+__all__ = ["__version__", "call", "current_call", "flush", "instrument", "metric", "traced", "uninstrument"]
 
 
 def __getattr__(name: str) -> Any:

@@ -78,6 +78,11 @@ QUEUE_NAME: Final = "otel_llm.queue.name"
 QUEUE_WAIT: Final = "otel_llm.queue.wait"
 METADATA_PREFIX: Final = "otel_llm.metadata."
 
+EVENT_EXCEPTION: Final = "gen_ai.client.operation.exception"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+
 # --- values --------------------------------------------------------------------------------------------------------
 
 OPERATION_CHAT: Final = "chat"

@@ -5,7 +5,7 @@ from typing import Final, Literal, TypeAlias
 
 from otel_llm import semconv
 
-Kind: TypeAlias = Literal["attribute", "metric", "figure", "setting", "variable"]
+Kind: TypeAlias = Literal["attribute", "metric", "event", "figure", "setting", "variable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,8 +13,8 @@ class Term:
     """One name that users meet.
 
     Attributes:
-        kind: ``attribute`` of a span or metric, ``metric``, ``figure`` of ``otel-llm summary``, ``setting``, or
-            ``variable`` of the environment that is no setting.
+        kind: ``attribute`` of a span or metric, ``metric``, ``event`` (a log record), ``figure`` of ``otel-llm
+            summary``, ``setting``, or ``variable`` of the environment that is no setting.
         unit: In UCUM, as OpenTelemetry writes it; ``None`` where there is none.
         formula: How it is worked out, ``None`` where it is simply read.
         absent: When there is no value. Absent never means 0.
@@ -588,6 +588,18 @@ _METRIC_TERMS: Final = (
     ),
 )
 
+_EVENT_TERMS: Final = (
+    Term(
+        name=semconv.EVENT_EXCEPTION,
+        kind="event",
+        meaning="An exception that ended a call of the client SDK, on the call's trace and span: its type, its text "
+        "without secrets, and the lines of code that it came through. Severity ERROR.",
+        absent="the call did not end in an error, or was recorded on the wire alone",
+        source="otel-llm",
+        words=("exception",),
+    ),
+)
+
 _FIGURE_TERMS: Final = (
     Term(
         name="attempts",
@@ -747,7 +759,7 @@ _SETTING_TERMS: Final = (
     ),
 )
 
-TERMS: Final = _CALL_TERMS + _METRIC_ATTRIBUTE_TERMS + _METRIC_TERMS + _FIGURE_TERMS + _SETTING_TERMS
+TERMS: Final = _CALL_TERMS + _METRIC_ATTRIBUTE_TERMS + _METRIC_TERMS + _EVENT_TERMS + _FIGURE_TERMS + _SETTING_TERMS
 """Every name, in the order of the reference page."""
 
 

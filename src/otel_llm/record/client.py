@@ -4,29 +4,32 @@ The span is current inside the block, so a call that the tap sees there enriches
 exception is recorded and goes on its way; nothing of ours raises into the block.
 """
 
-import functools
-import inspect
+import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from contextlib import aclosing
+import traceback
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
+from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call, Value
-from otel_llm.record import recording
+from otel_llm.record import recording, transport
 from otel_llm.record.metrics import identity
 from otel_llm.redaction import scrub
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
 _MAX_INSTRUMENTS: Final = 500
+
+_CALL: Final = otel_context.create_key("otel_llm-call")
+
+_MOST_FRAMES: Final = 50
+_LONGEST_STACK: Final = 16384
+"""Most that is kept of where an error came from: the innermost frames, and characters."""
 
 
 class ManualCall:
@@ -35,13 +38,15 @@ class ManualCall:
     Use it once, as ``with`` or ``async with``. Its methods may be called from any thread or task.
     """
 
-    def __init__(self, known: Call, parent: Context | None) -> None:
+    def __init__(self, known: Call, parent: Context | None = None) -> None:
         self._known = known
         self._parent = parent
         self._said: dict[str, Any] = {}
         self._metadata: dict[str, Value] = {}
         self._span: Span = trace.INVALID_SPAN
+        self._recorder: recording.Recorder | None = None
         self._token: Token[Context] | None = None
+        self._pid = os.getpid()
         self._started_at = 0.0
         self._started_ns = 0
         self._first_token_at: float | None = None
@@ -88,10 +93,20 @@ class ManualCall:
         """Values of your own, kept on the span under ``otel_llm.metadata.*``."""
         self._metadata.update(values)
 
+    @property
+    def context(self) -> Context:
+        """To be current while the call's own code runs."""
+        return otel_context.set_value(_CALL, self, trace.set_span_in_context(self._span, self._parent))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call has ended."""
+        return not self._once
+
     def __enter__(self) -> Self:
         self.begin()
         with boundary.guard("client.attach"):
-            self._token = otel_context.attach(trace.set_span_in_context(self._span, self._parent))
+            self._token = otel_context.attach(self.context)
         return self
 
     def __exit__(
@@ -113,15 +128,20 @@ class ManualCall:
         """Start the span without making it current: for streams, whose context must not span a ``yield``."""
         self._started_at, self._started_ns = time.perf_counter(), time.time_ns()
         with boundary.guard("client.begin"):
-            recorder = recording.shared()
-            self._span = recorder.tracer.start_span(
-                self._known.span_name,
-                context=self._parent,
-                kind=SpanKind.CLIENT,
-                attributes=self._known.attributes(),
-                start_time=self._started_ns,
-            )
+            recorder = transport.recorder()
+            self._span = self._open(recorder)
             recorder.metrics.begin(self._key)
+            recorder.open.add(self)
+            self._recorder = recorder
+
+    def _open(self, recorder: "recording.Recorder") -> Span:
+        return recorder.tracer.start_span(
+            self._known.span_name,
+            context=self._parent,
+            kind=SpanKind.CLIENT,
+            attributes=self._known.attributes(),
+            start_time=self._started_ns,
+        )
 
     def end(self, error: BaseException | None = None) -> None:
         """End the span, once. ``error`` is what ended the call, if anything did."""
@@ -129,35 +149,93 @@ class ManualCall:
             self._once.pop()
         except IndexError:
             return
+        if self._recorder is not None:
+            self._recorder.open.discard(self)
+        if self._pid != os.getpid():
+            return  # a forked child's copy: the call is its parent's to end
         ended_at = time.perf_counter()
         try:
             with boundary.guard("client.end"):
                 self._conclude(error, ended_at)
         finally:
             with boundary.guard("client.span"):
-                self._span.end(self._started_ns + round((ended_at - self._started_at) * 1e9))
+                self._close(self._started_ns + round((ended_at - self._started_at) * 1e9))
+
+    def fail(self, error: BaseException) -> None:
+        """``error`` ended the call."""
+        self.end(error)
+
+    def close(self) -> None:
+        """Nobody will read the answer any more."""
+        self.end(GeneratorExit())
+
+    def _close(self, ended_ns: int) -> None:
+        self._span.end(ended_ns)
 
     def _conclude(self, error: BaseException | None, ended_at: float) -> None:
-        recorder = recording.shared()
+        recorder = self._recorder
+        if recorder is None:
+            return  # it could not begin
         recorder.metrics.end(self._key)
-        outcome = recording.outcome_of(error)
-        told: dict[str, Any] = {"operation": self._known.operation, **self._said, "outcome": outcome}
-        if outcome == semconv.OUTCOME_ERROR and error is not None:
-            told["error_type"] = recording.qualified_name(type(error))
-            self._span.set_status(Status(StatusCode.ERROR, scrub(str(error)) or None))
-        if "input_tokens" in told or "output_tokens" in told:
-            told["usage_source"] = semconv.USAGE_SOURCE_PROVIDER
-        if self._first_token_at is not None:
-            told["time_to_first_token"] = self._first_token_at - self._started_at
-            tokens = told.get("output_tokens")
-            if tokens is not None and tokens > 1 and ended_at > self._first_token_at and error is None:
-                told["time_per_output_token"] = (ended_at - self._first_token_at) / (tokens - 1)
+        told = self._tell(error, ended_at)
+        if told["outcome"] == semconv.OUTCOME_ERROR:
+            self._span.set_status(Status(StatusCode.ERROR, self._describe(error)))
+            if error is not None:
+                _log(error, self._span, told["error_type"])
         self._span.set_attributes(Call(**told, metadata=self._metadata).attributes())
         # What the tap added on the way is on the span: the metrics tell of both.
         whole = Call.from_attributes(getattr(self._span, "attributes", None) or {})
         if whole is not None:
             context = trace.set_span_in_context(self._span)
             recorder.metrics.record(whole, ended_at - self._started_at, context)
+
+    def _describe(self, error: BaseException | None) -> str | None:
+        """What went wrong, without secrets."""
+        return scrub(_text(error)) or None if error is not None else None
+
+    def _tell(self, error: BaseException | None, ended_at: float) -> dict[str, Any]:
+        """What is known of the call now, as fields of a `Call`."""
+        outcome = recording.outcome_of(error)
+        told: dict[str, Any] = {"operation": self._known.operation, **self._said, "outcome": outcome}
+        if outcome == semconv.OUTCOME_ERROR and error is not None:
+            told["error_type"] = recording.qualified_name(type(error))
+        if "input_tokens" in told or "output_tokens" in told:
+            told.setdefault("usage_source", semconv.USAGE_SOURCE_PROVIDER)
+        if self._first_token_at is not None:
+            told["time_to_first_token"] = self._first_token_at - self._started_at
+            tokens = told.get("output_tokens")
+            measured = told.get("usage_source") == semconv.USAGE_SOURCE_PROVIDER and error is None
+            if measured and tokens is not None and tokens > 1 and ended_at > self._first_token_at:
+                told["time_per_output_token"] = (ended_at - self._first_token_at) / (tokens - 1)
+        return told
+
+
+def _text(error: BaseException) -> str:
+    """What ``error`` says of itself, if it can."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the user's class may do anything
+        return ""
+
+
+def _log(error: BaseException, span: Span, kind: str) -> None:
+    """Log ``error`` beside its span: its text without secrets, and the lines of code it came through."""
+    with boundary.guard("client.log"):
+        stack = "".join(traceback.format_tb(error.__traceback__, -_MOST_FRAMES))
+        get_logger(semconv.SCOPE_NAME, semconv.SCOPE_VERSION).emit(
+            LogRecord(
+                timestamp=time.time_ns(),
+                context=trace.set_span_in_context(span),
+                severity_number=SeverityNumber.ERROR,
+                severity_text="ERROR",
+                event_name=semconv.EVENT_EXCEPTION,
+                attributes={
+                    semconv.EXCEPTION_TYPE: kind,
+                    semconv.EXCEPTION_MESSAGE: scrub(_text(error)),
+                    semconv.EXCEPTION_STACKTRACE: scrub(stack[-_LONGEST_STACK:], _LONGEST_STACK),
+                },
+            )
+        )
 
 
 def call(
@@ -178,106 +256,10 @@ def call(
     return ManualCall(Call(operation=operation, provider=provider, request_model=model), parent)
 
 
-def traced(
-    operation: str = semconv.OPERATION_CHAT, *, model: str | None = None, provider: str | None = None
-) -> Callable[[_F], _F]:
-    """Make each call of a function one inference: plain, ``async``, generator or async generator.
-
-    A generator's first item counts as its first token, and its span ends with it, however it ends. For arguments see
-    `call`.
-    """
-    make = functools.partial(call, operation, model=model, provider=provider)
-
-    def decorate(function: _F) -> _F:
-        wrap = next(wrap for fits, wrap in _WRAPPERS if fits(function))
-        return cast(_F, functools.wraps(function)(wrap(make, function)))
-
-    return decorate
-
-
-def _wrap(make: Callable[[], ManualCall], function: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with make():
-            return function(*args, **kwargs)
-
-    return wrapper
-
-
-def _wrap_async(make: Callable[[], ManualCall], function: Callable[..., Any]) -> Callable[..., Any]:
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        async with make():
-            return await function(*args, **kwargs)
-
-    return wrapper
-
-
-def _wrap_generator(make: Callable[[], ManualCall], function: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, None, Any]:
-        return (yield from _stream(make(), function(*args, **kwargs)))
-
-    return wrapper
-
-
-def _wrap_async_generator(make: Callable[[], ManualCall], function: Callable[..., Any]) -> Callable[..., Any]:
-    async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        async with aclosing(_stream_async(make(), function(*args, **kwargs))) as items:
-            async for item in items:
-                yield item
-
-    return wrapper
-
-
-_WRAPPERS: Final = (
-    (inspect.isasyncgenfunction, _wrap_async_generator),
-    (inspect.isgeneratorfunction, _wrap_generator),
-    (inspect.iscoroutinefunction, _wrap_async),
-    (callable, _wrap),
-)
-"""By kind of function, the first that fits."""
-
-
-def _stream(manual: ManualCall, items: Any) -> Generator[Any, None, Any]:
-    manual.begin()
-    current = trace.set_span_in_context(manual.span)
-    try:
-        while True:
-            token = otel_context.attach(current)
-            try:
-                item = next(items)
-            except StopIteration as stop:
-                return stop.value
-            finally:
-                recording.detach(token)
-            manual.first_token()
-            yield item
-    except BaseException as error:
-        manual.end(error)
-        raise
-    finally:
-        items.close()
-        manual.end()
-
-
-async def _stream_async(manual: ManualCall, items: Any) -> AsyncGenerator[Any, None]:
-    manual.begin()
-    current = trace.set_span_in_context(manual.span)
-    try:
-        while True:
-            token = otel_context.attach(current)
-            try:
-                item = await anext(items)
-            except StopAsyncIteration:
-                return
-            finally:
-                recording.detach(token)
-            manual.first_token()
-            yield item
-    except BaseException as error:
-        manual.end(error)
-        raise
-    finally:
-        await items.aclose()
-        manual.end()
+def current_call() -> ManualCall | None:
+    """The innermost call told by hand around this code, as in a function under `otel_llm.traced`."""
+    found = otel_context.get_value(_CALL)
+    return found if isinstance(found, ManualCall) else None
 
 
 _instruments: dict[tuple[str, str], Any] = {}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
@@ -65,13 +65,21 @@ class _Sent:
     redirect: tuple[str, str] | None
 
 
-_UNDER_WAY: Final = otel_context.create_key("otel_llm-under-way")
+UNDER_WAY: Final = otel_context.create_key("otel_llm-under-way")
 """In the context of a request that is being sent: what is true until its call ends.
 
 A library that carries the request for another one, as aiohttp may for httpx, sees it there and leaves it alone.
 """
 
 _last_sent: ContextVar[_Sent | None] = ContextVar("otel_llm_last_sent", default=None)
+
+
+class Closing(Protocol):
+    """A call that has not ended, on the wire or told by hand."""
+
+    def close(self) -> None:
+        """End it, for nobody will read its answer any more."""
+        ...
 
 
 class Recorder:
@@ -92,7 +100,7 @@ class Recorder:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.registry = Registry.load(config)
-        self.open: set[Recording] = set()
+        self.open: set[Closing] = set()
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
         if meter_provider is None:
@@ -102,16 +110,10 @@ class Recorder:
 
     def begin(self, request: Request, scheme: str) -> "Recording | None":
         """A recording of ``request``, or ``None`` when it is no inference or must not be seen."""
-        if not is_instrumentation_enabled() or otel_context.get_value(_UNDER_WAY):
+        if not is_instrumentation_enabled() or otel_context.get_value(UNDER_WAY):
             return None
         opened = self.registry.open(request)
         return Recording(self, request, scheme, *opened) if opened is not None else None
-
-
-@functools.cache
-def shared() -> Recorder:
-    """What the client SDK records with: the global providers."""
-    return Recorder(Config())
 
 
 @functools.cache
@@ -153,11 +155,11 @@ class Recording:
             backoff=max(0.0, started_at - previous.ended_at) if previous else None,
         )
         parent = otel_context.get_current()
-        outer = _outer_span(parent)
+        outer = outer_span(parent)
         self._is_outer = outer is not None
-        self._measured = outer is None or not _measures_itself(outer)
+        self._measured = outer is None or not measures_itself(outer)
         self._span = outer or self._start_span(parent, previous)
-        inner = otel_context.set_value(_UNDER_WAY, self._once, parent)
+        inner = otel_context.set_value(UNDER_WAY, self._once, parent)
         self.context = inner if outer else trace.set_span_in_context(self._span, inner)
         self._key = identity(opening.operation, opening.provider, opening.model)
         with boundary.guard("record.metrics"):
@@ -281,7 +283,7 @@ class Recording:
         )
         call = draw_up(self._opening, self._attempt, self._head, self._reading, end)
         if self._is_outer:
-            _enrich(self._span, call)
+            enrich(self._span, call)
         else:
             self._span.set_attributes(_news(call, self._opening))
             if call.outcome == semconv.OUTCOME_ERROR:
@@ -369,7 +371,7 @@ def _redirect(head: Head, host: str, path: str) -> tuple[str, str] | None:
         return None
 
 
-def _outer_span(context: Context) -> Span | None:
+def outer_span(context: Context) -> Span | None:
     """The inference span that already stands around this call, whoever made it."""
     span = trace.get_current_span(context)
     if not span.is_recording():
@@ -379,7 +381,7 @@ def _outer_span(context: Context) -> Span | None:
     return span if isinstance(said, str) and said in semconv.INFERENCE_OPERATIONS else None
 
 
-def _measures_itself(span: Span) -> bool:
+def measures_itself(span: Span) -> bool:
     """Whether the instrumentation that made ``span`` records client metrics of its own."""
     scope = getattr(span, "instrumentation_scope", None)
     return scope is not None and scope.name.startswith(_MEASURING_SCOPES)
@@ -395,7 +397,7 @@ def _news(call: Call, opening: Opening) -> dict[str, Value]:
     return attributes
 
 
-def _enrich(span: Span, call: Call) -> None:
+def enrich(span: Span, call: Call) -> None:
     """Add to somebody else's span what it lacks.
 
     Its errors are its own to tell: an attempt that failed may be sent again and the call succeed.

@@ -79,9 +79,10 @@ def _patch(module: Any) -> None:
 def end_all() -> None:
     """End every call that has not ended: the process exits, and nobody will read its answers any more."""
     reaper.drain()
-    recorder = _patched["tap"].recorder if "tap" in _patched else None
-    for recording in list(recorder.open) if recorder is not None else ():
-        recording.close()
+    for tap in (_patched.get("tap"), _unswitched):
+        recorder = tap.recorder if tap is not None else None
+        for recording in list(recorder.open) if recorder is not None else ():
+            recording.close()
 
 
 def tapped() -> tuple[str, ...]:
@@ -98,14 +99,30 @@ class _Tap:
 
     def recorder_for(self, path: str) -> Any:
         """The recorder, where a request to ``path`` may be an inference; else ``None``."""
-        recorder = self.recorder or self._make()
+        recorder = self.recorder or self.make()
         return recorder if path.endswith(recorder.registry.paths) else None
 
-    def _make(self) -> Any:
+    def make(self) -> Any:
+        """Make the recorder."""
         from otel_llm.record.recording import Recorder  # noqa: PLC0415 - only a process that sends requests pays
 
         self.recorder = Recorder(*self._arguments)
         return self.recorder
+
+
+_unswitched: Final = _Tap(Config(), None, None)
+"""What calls that are told by hand are recorded with while the tap is off."""
+
+
+def recorder() -> Any:
+    """The one recorder of this process: the tap's, and where that is off one of the global providers."""
+    tap = _patched.get("tap") or _unswitched
+    return tap.recorder or tap.make()
+
+
+def is_on() -> bool:
+    """Whether the tap is on."""
+    return "tap" in _patched
 
 
 def recorder_for(path: str) -> Any:
