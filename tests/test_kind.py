@@ -18,6 +18,7 @@ from otel_llm.quantity import Duration, Size
         ("a", Path, Path("a")),
         ("1GB", Size, 10**9),
         (5, Size, 5),
+        (5, int, 5),
         ("5m", Duration, 300.0),
         (None, str | None, None),
         ("a", str | None, "a"),

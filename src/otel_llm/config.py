@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from otel_llm import kind, semconv
 from otel_llm.document import Document, Fault, did_you_mean, quote, read
+from otel_llm.logs import Config as LogConfig
 from otel_llm.record.settings import Config as RecordConfig
 from otel_llm.store.database import Config as StoreConfig
 from otel_llm.store.database import default_path
@@ -24,18 +25,6 @@ FILE_NAME: Final = "otel-llm.yaml"
 
 RESERVED: Final = ("alerts.rules", "redis.url", "probe.host", "probe.gpu", "probe.interval")
 """Keys of parts that this version does not have; setting one is told as such, not as a spelling mistake."""
-
-
-class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The ``log`` section: where this distribution says what troubles it.
-
-    Attributes:
-        file: Path of a log file of our own; without one, messages go to the application's logging.
-        level: The least severe level that is logged.
-    """
-
-    file: str | None = None
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "WARNING"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -199,7 +188,7 @@ def _unknown(document: Document, key: str, beside: Mapping[str, Any]) -> Fault:
     fault = document.unknown(key, beside)
     if fault.hint is None:  # the right word in the wrong section
         word = key.rpartition(".")[2]
-        elsewhere = {setting.key.rpartition(".")[2]: setting.key for setting in _KNOWN}
+        elsewhere = {setting.key.rpartition(".")[2]: setting.key for setting in reversed(_KNOWN)}
         fault = replace(fault, hint=f"did you mean {elsewhere[word]}?" if word in elsewhere else None)
     return fault
 

@@ -6,7 +6,6 @@ span. A fault of ours is told once and the application runs on.
 """
 
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -24,7 +23,7 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk.trace import TracerProvider, id_generator
 
-from otel_llm import boundary, config, leaving
+from otel_llm import boundary, config, leaving, logs
 from otel_llm.record import transport
 from otel_llm.record.ids import IdGenerator
 from otel_llm.record.sampling import RecordInferences
@@ -129,21 +128,12 @@ def _settings(arguments: Mapping[str, object] | None) -> config.Settings:
     if "settings" not in _attached or arguments:
         loaded = config.load(arguments=arguments)
         _attached["settings"] = loaded.settings
-        _set_up_logging(loaded.settings.log)
+        with boundary.guard("distro.log"):
+            logs.set_up(loaded.settings.log)
         for fault in loaded.faults:
             boundary.logger.warning("%s; using what stood before", fault)
     settings: config.Settings = _attached["settings"]
     return settings
-
-
-def _set_up_logging(log: config.LogConfig) -> None:
-    boundary.logger.setLevel(log.level)
-    if log.file is not None and "log" not in _attached:
-        with boundary.guard("distro.log"):
-            handler = logging.FileHandler(log.file, encoding="utf-8", delay=True)
-            handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
-            boundary.logger.addHandler(handler)
-            _attached["log"] = handler
 
 
 def _preload(_module: Any) -> None:

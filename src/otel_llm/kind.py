@@ -16,6 +16,7 @@ _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _WORDS: Final[Mapping[Any, str]] = {
     bool: "true or false",
+    int: "a whole number, 0 or more",
     str: "text",
     Path: "a path",
     Size: "a size such as 64KB, 256MB or 1GB",
@@ -44,7 +45,8 @@ def convert(value: object, kind: Any) -> Any:
 
     Args:
         value: From YAML, an environment variable (see `plain`) or code.
-        kind: ``bool``, ``str``, `Path`, `Size`, `Duration`, a ``Literal`` or ``dict[str, str]``, each also ``| None``.
+        kind: ``bool``, ``int``, ``str``, `Path`, `Size`, `Duration`, a ``Literal`` or ``dict[str, str]``, each also
+            ``| None``.
 
     Raises:
         MisfitError: It does not fit.
@@ -60,6 +62,8 @@ def convert(value: object, kind: Any) -> Any:
         fitted = _quantity(value, bare)
     elif bare in {str, Path}:
         fitted = bare(value) if isinstance(value, (str, Path)) and str(value) else None
+    elif bare is int:
+        fitted = value if type(value) is int and 0 <= value < 1 << 63 else None
     else:
         fitted = value if type(value) is bare else None
     if fitted is None:
@@ -77,6 +81,8 @@ def plain(text: str, kind: Any) -> object:
     if bare is bool:
         word = text.strip().lower()
         return word in _TRUE if word in _TRUE | _FALSE else text
+    if bare is int:
+        return int(text) if text.strip().isdecimal() and len(text) < 19 else text  # noqa: PLR2004 - what fits 64 bits
     if get_origin(bare) is not dict:
         return text
     pairs = [item.partition("=") for item in text.split(",") if item.strip()]

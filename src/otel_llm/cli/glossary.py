@@ -747,14 +747,27 @@ _SETTING_TERMS: Final = (
     Term(
         name="log.file",
         kind="setting",
-        meaning="A file for the messages of otel-llm itself.",
-        absent="they go to the application's logging (logger `otel_llm`)",
+        meaning="A file for the messages of otel-llm itself, beside the application's logging. Several processes may "
+        "share it. A message that repeats is left out after 10 times a minute, and counted.",
+        absent="they go to the application's logging alone (logger `otel_llm`)",
         source="user",
     ),
     Term(
         name="log.level",
         kind="setting",
         meaning="The least severe level of messages of otel-llm itself.",
+        source="user",
+    ),
+    Term(
+        name="log.max_size",
+        kind="setting",
+        meaning="At what size the log file is turned: it becomes `FILE.1`, and a new one begins.",
+        source="user",
+    ),
+    Term(
+        name="log.max_files",
+        kind="setting",
+        meaning="How many turned log files are kept beside the one that is written.",
         source="user",
     ),
 )
