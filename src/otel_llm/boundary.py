@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 logger: Final = logging.getLogger("otel_llm")
 """Without a handler of its own: where the application sets up no logging, a wrong setting is told on stderr."""
@@ -43,6 +43,36 @@ class guard:  # noqa: N801 - read as a verb: ``with guard("..."):``
         if not isinstance(error, Exception):
             return False
         swallow(self.where, error)
+        return True
+
+
+class Endable(Protocol):
+    """What has an end that must come, whatever fails."""
+
+    def give_up(self) -> None:
+        """End with what is known."""
+        ...
+
+
+class ending:  # noqa: N801 - read as a verb: ``with ending(recording):``
+    """`guard` around what follows or ends a call: where that fails, the call ends all the same, by its ``give_up``."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Endable) -> None:
+        self.call = call
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> bool:
+        if error is None or not isinstance(error, Exception):
+            return False
+        swallow("record.end", error)
+        with guard("record.end"):
+            self.call.give_up()
         return True
 
 

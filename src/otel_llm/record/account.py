@@ -39,13 +39,14 @@ class End(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How and when the shell saw the call end.
 
     Attributes:
-        outcome: ``completed`` (body read to its end), ``abandoned`` (closed), ``cancelled`` or ``error``.
+        outcome: ``completed`` (body read to its end), ``abandoned`` (closed), ``cancelled`` or ``error``; ``None``
+            where a fault of ours hid it.
         error_type: Class of the exception that ended it.
         at: Monotonic [s].
         sent_at: When the request's head left, after pool, connect and TLS [s]; ``None`` where nobody said.
     """
 
-    outcome: str
+    outcome: str | None
     at: float
     error_type: str | None = None
     sent_at: float | None = None
@@ -76,7 +77,7 @@ def draw_up(opening: Opening, attempt: Attempt, head: Head | None, reading: Read
     return Call(**told)
 
 
-def _judge(head: Head | None, reading: Reading | None, end: End) -> tuple[str, str | None]:
+def _judge(head: Head | None, reading: Reading | None, end: End) -> tuple[str | None, str | None]:
     """Outcome and ``error.type``: what the shell saw, corrected by what the answer says."""
     if end.outcome == semconv.OUTCOME_ERROR:
         return end.outcome, end.error_type or UNNAMED_ERROR
@@ -85,7 +86,7 @@ def _judge(head: Head | None, reading: Reading | None, end: End) -> tuple[str, s
     return (end.outcome, None) if reading is None else _judge_reading(reading, end)
 
 
-def _judge_reading(reading: Reading, end: End) -> tuple[str, str | None]:
+def _judge_reading(reading: Reading, end: End) -> tuple[str | None, str | None]:
     facts = reading.facts
     if facts.failed:
         return semconv.OUTCOME_ERROR, facts.error_code or UNNAMED_ERROR

@@ -51,7 +51,7 @@ class ManualCall:
         self._started_ns = 0
         self._first_token_at: float | None = None
         self._once = [True]
-        self._key = identity(known.operation, known.provider, known.request_model)
+        self._key: tuple[Any, ...] = ()
 
     @property
     def span(self) -> Span:
@@ -104,7 +104,8 @@ class ManualCall:
         return not self._once
 
     def __enter__(self) -> Self:
-        self.begin()
+        with boundary.guard("client.begin"):
+            self.begin()
         with boundary.guard("client.attach"):
             self._token = otel_context.attach(self.context)
         return self
@@ -112,9 +113,11 @@ class ManualCall:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            recording.detach(self._token)
-        self.end(error)
+        with boundary.guard("client.detach"):
+            if self._token is not None:
+                recording.detach(self._token)
+        with boundary.ending(self):
+            self.end(error)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -129,6 +132,7 @@ class ManualCall:
         self._started_at, self._started_ns = time.perf_counter(), time.time_ns()
         with boundary.guard("client.begin"):
             recorder = transport.recorder()
+            self._key = identity(self._known.operation, self._known.provider, self._known.request_model)
             self._span = self._open(recorder)
             recorder.metrics.begin(self._key)
             recorder.open.add(self)
@@ -171,6 +175,11 @@ class ManualCall:
 
     def _close(self, ended_ns: int) -> None:
         self._span.end(ended_ns)
+
+    def give_up(self) -> None:
+        """A fault of ours kept `end` from its work: end the span with what is on it."""
+        if self._span.is_recording():
+            self._span.end()
 
     def _conclude(self, error: BaseException | None, ended_at: float) -> None:
         recorder = self._recorder

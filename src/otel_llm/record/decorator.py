@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from opentelemetry import context as otel_context
 
-from otel_llm import semconv
+from otel_llm import boundary, semconv
 from otel_llm.record import recording, transport
 from otel_llm.record.client import ManualCall, call
 
@@ -55,8 +55,10 @@ def _wrap_generator(make: Callable[[], ManualCall], function: Callable[..., Any]
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         items = function(*args, **kwargs)
         manual = make()
-        manual.begin()
-        context = manual.context
+        context = otel_context.get_current()
+        with boundary.ending(manual):
+            manual.begin()
+            context = manual.context
         step, given = items.send, None
         try:
             while True:
@@ -66,8 +68,10 @@ def _wrap_generator(make: Callable[[], ManualCall], function: Callable[..., Any]
                 except StopIteration as stop:
                     return stop.value
                 finally:
-                    recording.detach(token)
-                manual.first_token()
+                    with boundary.guard("client.detach"):
+                        recording.detach(token)
+                with boundary.ending(manual):
+                    manual.first_token()
                 try:
                     step, given = items.send, (yield item)
                 except GeneratorExit:
@@ -75,11 +79,13 @@ def _wrap_generator(make: Callable[[], ManualCall], function: Callable[..., Any]
                 except BaseException as error:  # noqa: BLE001 - thrown in: the function's to handle
                     step, given = items.throw, error
         except BaseException as error:
-            transport.fail(manual, error)
+            with boundary.ending(manual):
+                transport.fail(manual, error)
             raise
         finally:
             items.close()
-            manual.end()
+            with boundary.ending(manual):
+                manual.end()
 
     return wrapper
 
@@ -88,8 +94,10 @@ def _wrap_async_generator(make: Callable[[], ManualCall], function: Callable[...
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         items = function(*args, **kwargs)
         manual = make()
-        manual.begin()
-        context = manual.context
+        context = otel_context.get_current()
+        with boundary.ending(manual):
+            manual.begin()
+            context = manual.context
         step, given = items.asend, None
         try:
             while True:
@@ -99,8 +107,10 @@ def _wrap_async_generator(make: Callable[[], ManualCall], function: Callable[...
                 except StopAsyncIteration:
                     return
                 finally:
-                    recording.detach(token)
-                manual.first_token()
+                    with boundary.guard("client.detach"):
+                        recording.detach(token)
+                with boundary.ending(manual):
+                    manual.first_token()
                 try:
                     step, given = items.asend, (yield item)
                 except GeneratorExit:
@@ -108,11 +118,13 @@ def _wrap_async_generator(make: Callable[[], ManualCall], function: Callable[...
                 except BaseException as error:  # noqa: BLE001 - thrown in: the function's to handle
                     step, given = items.athrow, error
         except BaseException as error:
-            transport.fail(manual, error)
+            with boundary.ending(manual):
+                transport.fail(manual, error)
             raise
         finally:
             await items.aclose()
-            manual.end()
+            with boundary.ending(manual):
+                manual.end()
 
     return wrapper
 

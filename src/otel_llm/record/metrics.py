@@ -118,13 +118,18 @@ class ClientMetrics:
             self._operations[key] = self._operations.get(key, 0) + 1
 
     def _observe_operations(self, _options: CallbackOptions) -> Iterable[Observation]:
-        with self._lock:
-            series = list(self._operations.items())
-        return [Observation(value, dict(key)) for key, value in series]
+        with boundary.guard("metrics.observe"):
+            return self._observe(self._operations)
+        return ()
 
     def _observe_active(self, _options: CallbackOptions) -> Iterable[Observation]:
+        with boundary.guard("metrics.observe"):
+            return self._observe(self._active)
+        return ()
+
+    def _observe(self, table: dict[_Key, int]) -> Iterable[Observation]:
         with self._lock:
-            series = list(self._active.items())
+            series = list(table.items())
         return [Observation(value, dict(key)) for key, value in series]
 
 

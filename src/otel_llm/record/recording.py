@@ -33,6 +33,7 @@ from otel_llm.record.metrics import ClientMetrics, identity
 from otel_llm.record.reading import INFLATED, Reading
 from otel_llm.record.registry import Registry
 from otel_llm.record.settings import Config
+from otel_llm.record.transport import ignore
 from otel_llm.redaction import scrub
 
 _MEASURING_SCOPES: Final = ("opentelemetry.instrumentation.", "opentelemetry.util.genai", semconv.SCOPE_NAME)
@@ -154,14 +155,15 @@ class Recording:
             resend_count=resend_count,
             backoff=max(0.0, started_at - previous.ended_at) if previous else None,
         )
+        self._key = identity(opening.operation, opening.provider, opening.model)
         parent = otel_context.get_current()
         outer = outer_span(parent)
         self._is_outer = outer is not None
         self._measured = outer is None or not measures_itself(outer)
-        self._span = outer or self._start_span(parent, previous)
         inner = otel_context.set_value(UNDER_WAY, self._once, parent)
+        # Last, for a fault after it would leave a span that nobody ends.
+        self._span = outer or self._start_span(parent, previous)
         self.context = inner if outer else trace.set_span_in_context(self._span, inner)
-        self._key = identity(opening.operation, opening.provider, opening.model)
         with boundary.guard("record.metrics"):
             recorder.metrics.begin(self._key)
         recorder.open.add(self)
@@ -193,9 +195,10 @@ class Recording:
         return otel_context.attach(self.context)
 
     @staticmethod
-    def leave(token: Token[Context]) -> None:
-        """Undo `enter`."""
-        detach(token)
+    def leave(token: Token[Context] | None) -> None:
+        """Undo `enter`, if it was done."""
+        if token is not None:
+            detach(token)
 
     def trace(self, event: str) -> None:
         """An event of the transport's trace extension: the wait is over when the request's head is sent."""
@@ -225,13 +228,12 @@ class Recording:
 
     def feeder(self) -> Callable[[bytes], None]:
         """`feed` without its boundary: who calls it for each piece catches, and goes on with `stop_reading`."""
-        return self._reading.feed if self._reading is not None else _ignore
+        return self._reading.feed if self._reading is not None else ignore
 
-    def stop_reading(self, error: Exception) -> Callable[[bytes], None]:
-        """Read no more of the body, for ``error`` is a fault of ours; what to feed from now on."""
+    def stop_reading(self, error: Exception) -> None:
+        """Read no more of the body, for ``error`` is a fault of ours."""
         self._reading = None
         boundary.swallow("record.feed", error)
-        return _ignore
 
     def feed_late(self, body: bytes) -> None:
         """The whole body, which was read before anybody could look: its times are nobody's to tell."""
@@ -252,7 +254,15 @@ class Recording:
         outcome = outcome_of(error)
         self._end(outcome, error if outcome == semconv.OUTCOME_ERROR else None)
 
-    def _end(self, outcome: str, error: BaseException | None = None) -> None:
+    def give_up(self) -> None:
+        """A fault of ours keeps the call from being followed: end it with what is known and no word on its outcome."""
+        with boundary.guard("record.end"):
+            self._end(None)
+        self._recorder.open.discard(self)
+        if not self._is_outer and self._pid == os.getpid() and self._span.is_recording():
+            self._span.end()
+
+    def _end(self, outcome: str | None, error: BaseException | None = None) -> None:
         try:
             self._once.pop()
         except IndexError:
@@ -271,7 +281,7 @@ class Recording:
                 if not self._is_outer:
                     self._span.end(self._started_ns + round((ended_at - self._attempt.started_at) * 1e9))
 
-    def _conclude(self, outcome: str, error: BaseException | None, ended_at: float) -> None:
+    def _conclude(self, outcome: str | None, error: BaseException | None, ended_at: float) -> None:
         """Put what is known on the span and into the metrics."""
         if self._reading is not None:
             self._finish_reading(self._reading)
@@ -321,10 +331,6 @@ class Recording:
                     redirect=redirect,
                 )
             )
-
-
-def _ignore(_piece: bytes) -> None:
-    """Take a piece and leave it."""
 
 
 def _previous(request: Request) -> tuple[int | None, _Sent | None]:

@@ -82,7 +82,8 @@ def end_all() -> None:
     for tap in (_patched.get("tap"), _unswitched):
         recorder = tap.recorder if tap is not None else None
         for recording in list(recorder.open) if recorder is not None else ():
-            recording.close()
+            with boundary.ending(recording):
+                recording.close()
 
 
 def tapped() -> tuple[str, ...]:
@@ -143,8 +144,13 @@ class Orphan:
 
     def __del__(self) -> None:
         # No span is ended here: a collector runs anywhere, also inside the locks that ending a span takes.
-        if not self.recording.ended:
-            reaper.take(self.recording)
+        with boundary.guard("record.orphan"):
+            if not self.recording.ended:
+                reaper.take(self.recording)
+
+
+def ignore(_piece: bytes) -> None:
+    """Take a piece and leave it."""
 
 
 def fail(recording: Any, error: BaseException) -> None:
@@ -204,12 +210,16 @@ class _Reaper:
         """End what waits, now."""
         with suppress(queue.Empty):
             while True:
-                self._orphans.get_nowait().close()
+                orphan = self._orphans.get_nowait()
+                with boundary.ending(orphan):
+                    orphan.close()
 
     @staticmethod
     def _run(orphans: "queue.SimpleQueue[Any]") -> None:
         while True:
-            orphans.get().close()
+            orphan = orphans.get()
+            with boundary.ending(orphan):
+                orphan.close()
 
 
 reaper: Final = _Reaper()

@@ -38,6 +38,13 @@ TEMPORALITY: Final[dict[type, AggregationTemporality]] = {
 """Rows of deltas can be summed, and a restart does no harm."""
 
 
+def _flush(database: Database, timeout: float) -> bool:
+    """Whether everything is on disk within ``timeout`` [s]."""
+    with boundary.guard("store.flush"):
+        return database.flush(timeout)
+    return False
+
+
 class SqliteSpanExporter(SpanExporter):
     """Writes spans to the store; an export succeeds once its batch is on disk.
 
@@ -50,17 +57,19 @@ class SqliteSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write ``spans`` and wait until they are on disk."""
-        accepted = [self._database.submit_span(span) for span in spans]
-        durable = self._database.flush(EXPORT_TIMEOUT)
-        return SpanExportResult.SUCCESS if durable and all(accepted) else SpanExportResult.FAILURE
+        with boundary.guard("store.export"):
+            accepted = [self._database.submit_span(span) for span in spans]
+            durable = self._database.flush(EXPORT_TIMEOUT)
+            return SpanExportResult.SUCCESS if durable and all(accepted) else SpanExportResult.FAILURE
+        return SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
         """Bring what is queued to disk; others may still use the database."""
-        self._database.flush(EXIT_TIMEOUT)
+        _flush(self._database, EXIT_TIMEOUT)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Whether everything is on disk within ``timeout_millis`` [ms]."""
-        return self._database.flush(timeout_millis / 1000)
+        return _flush(self._database, timeout_millis / 1000)
 
 
 class SqliteLogRecordExporter(LogRecordExporter):
@@ -75,16 +84,18 @@ class SqliteLogRecordExporter(LogRecordExporter):
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write ``batch`` and wait until it is on disk."""
-        durable = self._database.submit_logs(batch) and self._database.flush(EXPORT_TIMEOUT)
-        return LogRecordExportResult.SUCCESS if durable else LogRecordExportResult.FAILURE
+        with boundary.guard("store.export"):
+            durable = self._database.submit_logs(batch) and self._database.flush(EXPORT_TIMEOUT)
+            return LogRecordExportResult.SUCCESS if durable else LogRecordExportResult.FAILURE
+        return LogRecordExportResult.FAILURE
 
     def shutdown(self) -> None:
         """Bring what is queued to disk; others may still use the database."""
-        self._database.flush(EXIT_TIMEOUT)
+        _flush(self._database, EXIT_TIMEOUT)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Whether everything is on disk within ``timeout_millis`` [ms]."""
-        return self._database.flush(timeout_millis / 1000)
+        return _flush(self._database, timeout_millis / 1000)
 
 
 class SqliteMetricExporter(MetricExporter):
@@ -100,16 +111,18 @@ class SqliteMetricExporter(MetricExporter):
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_kwargs: Any) -> MetricExportResult:
         """Write ``metrics_data`` and wait until it is on disk, at most ``timeout_millis`` [ms]."""
-        durable = self._database.submit_metrics(metrics_data) and self._database.flush(timeout_millis / 1000)
-        return MetricExportResult.SUCCESS if durable else MetricExportResult.FAILURE
+        with boundary.guard("store.export"):
+            durable = self._database.submit_metrics(metrics_data) and self._database.flush(timeout_millis / 1000)
+            return MetricExportResult.SUCCESS if durable else MetricExportResult.FAILURE
+        return MetricExportResult.FAILURE
 
     def shutdown(self, timeout_millis: float = 30_000, **_kwargs: Any) -> None:
         """Bring what is queued to disk. The SDK's reader passes the time as ``timeout``, hence the keywords."""
-        self._database.flush(min(EXIT_TIMEOUT, timeout_millis / 1000))
+        _flush(self._database, min(EXIT_TIMEOUT, timeout_millis / 1000))
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Whether everything is on disk within ``timeout_millis`` [ms]."""
-        return self._database.flush(timeout_millis / 1000)
+        return _flush(self._database, timeout_millis / 1000)
 
 
 class StoreSpanProcessor(SpanProcessor):
@@ -132,11 +145,11 @@ class StoreSpanProcessor(SpanProcessor):
 
     def shutdown(self) -> None:
         """Bring what is queued to disk."""
-        self._database.flush(EXIT_TIMEOUT)
+        _flush(self._database, EXIT_TIMEOUT)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Whether everything is on disk within ``timeout_millis`` [ms]."""
-        return self._database.flush(timeout_millis / 1000)
+        return _flush(self._database, timeout_millis / 1000)
 
 
 class StoreLogProcessor(LogRecordProcessor):
@@ -162,11 +175,11 @@ class StoreLogProcessor(LogRecordProcessor):
 
     def shutdown(self) -> None:
         """Bring what is queued to disk."""
-        self._database.flush(EXIT_TIMEOUT)
+        _flush(self._database, EXIT_TIMEOUT)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Whether everything is on disk within ``timeout_millis`` [ms]."""
-        return self._database.flush(timeout_millis / 1000)
+        return _flush(self._database, timeout_millis / 1000)
 
 
 class StoreMetricReader(MetricReader):
@@ -192,11 +205,11 @@ class StoreMetricReader(MetricReader):
         """Collect now; whether everything is on disk within ``timeout_millis`` [ms]."""
         with boundary.guard("store.collect"):
             self.collect(timeout_millis)
-        return self._database.flush(timeout_millis / 1000)
+        return _flush(self._database, timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: float = 30_000, **_kwargs: Any) -> None:
         """Collect a last time and bring what is queued to disk."""
         self._cancel()
         with boundary.guard("store.collect"):
             self.collect(min(EXIT_TIMEOUT * 1000, timeout_millis))
-        self._database.flush(EXIT_TIMEOUT)
+        _flush(self._database, EXIT_TIMEOUT)

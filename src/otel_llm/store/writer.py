@@ -28,6 +28,9 @@ BATCH: Final = 512
 LINGER: Final = 0.05
 """[s] How long the thread waits for company before it writes."""
 
+_PAUSE: Final = 0.2
+"""[s] After a fault of ours the thread rests: one that stays must not keep a processor busy."""
+
 _REPLACED: Final = 3
 _RETRIES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 _TICK: Final = 30.0
@@ -162,10 +165,15 @@ class Writer:
                 self._step()
             except Exception as error:  # noqa: BLE001 - the thread must live on whatever happens
                 boundary.swallow("store.writer", error)
-                self._fail("internal", error)
+                with boundary.guard("store.writer"):
+                    self._fail("internal", error)
+                if not self._closing:
+                    time.sleep(_PAUSE)
             if self._closing and self._failures:
                 break
-        self._end()
+        with boundary.guard("store.writer"):
+            self._end()
+        self.ended.set()
 
     def _step(self) -> None:
         """Wait for something to do and do it."""
@@ -361,7 +369,6 @@ class Writer:
         with gate.lock:
             self._drop_connection()
         self._answer_markers()
-        self.ended.set()
 
 
 def _reason(error: sqlite3.Error) -> str:

@@ -37,32 +37,26 @@ def _connect(
 async def _connect_watched(
     wrapped: Callable[..., Awaitable[Any]], request: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    recording = _begin(request)
+    recording = None
+    with boundary.guard("record.begin"):
+        recording = _begin(request)
     if recording is None:
         return await wrapped(*args, **kwargs)
     connection = await _pass(wrapped, args, kwargs, recording, request)
-    with boundary.guard("record.follow"):
+    with boundary.ending(recording):
         _follow(request, "send", _send, Orphan(recording))
-        return connection
-    recording.close()
     return connection
 
 
 def _begin(request: Any) -> Any:
-    try:
-        url = request.url
-        recorder = recorder_for(url.path)
-        if recorder is None:
-            return None
-        from otel_llm.record.exchange import Request  # noqa: PLC0415 - loaded with the recorder, not by a bystander
-
-        seen = Request(
-            host=url.host or "", port=url.port, path=url.path, headers=request.headers, body=_body(request.body)
-        )
-        return recorder.begin(seen, url.scheme)
-    except Exception as error:  # noqa: BLE001 - the boundary
-        boundary.swallow("record.begin", error)
+    url = request.url
+    recorder = recorder_for(url.path)
+    if recorder is None:
         return None
+    from otel_llm.record.exchange import Request  # noqa: PLC0415 - loaded with the recorder, not by a bystander
+
+    seen = Request(host=url.host or "", port=url.port, path=url.path, headers=request.headers, body=_body(request.body))
+    return recorder.begin(seen, url.scheme)
 
 
 def _body(payload: Any) -> bytes | None:
@@ -77,14 +71,18 @@ async def _pass(
     step: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any], recording: Any, request: Any
 ) -> Any:
     """One step of sending, with the call's span current and its failure told."""
-    token = recording.enter()
+    token = None
+    with boundary.guard("record.enter"):
+        token = recording.enter()
     try:
         return await step(*args, **kwargs)
     except BaseException as error:
-        recording.fail(_meant(error, getattr(request, "_timer", None)))
+        with boundary.ending(recording):
+            recording.fail(_meant(error, getattr(request, "_timer", None)))
         raise
     finally:
-        recording.leave(token)
+        with boundary.guard("record.leave"):
+            recording.leave(token)
 
 
 def _meant(error: BaseException, timer: Any) -> BaseException:
@@ -110,7 +108,7 @@ async def _send(
     send: Callable[..., Awaitable[Any]], request: Any, orphan: Orphan, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     response = await _pass(send, args, kwargs, orphan.recording, request)
-    with boundary.guard("record.follow"):
+    with boundary.ending(orphan.recording):
         _follow(response, "start", _start, orphan)
     return response
 
@@ -121,11 +119,8 @@ async def _start(
     recording = orphan.recording
     session = getattr(response, "_session", None)  # let go of with the answer's last piece
     result = await _pass(start, args, kwargs, recording, response)
-    try:
+    with boundary.ending(recording):
         _watch(response, orphan, session)
-    except Exception as error:  # noqa: BLE001 - the boundary
-        boundary.swallow("record.watch", error)
-        recording.close()
     return result
 
 
@@ -148,9 +143,9 @@ def _watch(response: Any, orphan: Orphan, session: Any) -> None:
     for piece in arriving:
         recording.feed(piece)
     ends = _Ends(content._eof_callbacks, recording, content)  # noqa: SLF001
-    content._buffer, content._eof_callbacks = arriving, ends  # noqa: SLF001
-    content.on_eof(recording.finish)
     reaper.attend()
+    content._buffer, content._eof_callbacks = arriving, ends  # noqa: SLF001
+    content.on_eof(ends.finish)
 
 
 def _is_inflated(response: Any, session: Any) -> bool:
@@ -175,7 +170,10 @@ class _Arriving(deque[bytes]):
     def append(self, piece: bytes, /) -> None:
         """Put in a piece that came."""
         super().append(piece)
-        self._orphan.recording.feed(piece)
+        try:
+            self._orphan.recording.feed(piece)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            boundary.swallow("record.feed", error)
 
 
 class _Ends(list[Any]):
@@ -192,11 +190,14 @@ class _Ends(list[Any]):
         """Let go of what was to be called, and end the call if it has not ended."""
         super().clear()
         content, self._content = self._content, None
-        if content is not None and not self._recording.ended:
-            try:
+        with boundary.ending(self._recording):
+            if content is not None and not self._recording.ended:
                 _end(self._recording, content)
-            except Exception as error:  # noqa: BLE001 - the boundary
-                boundary.swallow("record.close", error)
+
+    def finish(self) -> None:
+        """The answer came to its end."""
+        with boundary.ending(self._recording):
+            self._recording.finish()
 
 
 def _end(recording: Any, content: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import wrapt
 
 from otel_llm import boundary
-from otel_llm.record.transport import Orphan, fail, leave, reaper, recorder_for
+from otel_llm.record.transport import Orphan, fail, ignore, leave, reaper, recorder_for
 
 
 def patch(module: Any) -> None:
@@ -25,40 +25,43 @@ def _begin(request: Any) -> Any:
     """A recording of ``request``, or ``None``; one tuple scan for what is no inference."""
     if request.method != "POST":
         return None
-    try:
-        url = request.url
-        path = url.path
-        recorder = recorder_for(path)
-        if recorder is None:
-            return None
-        from otel_llm.record.exchange import Request  # noqa: PLC0415 - loaded with the recorder, not by a bystander
-
-        body: bytes | None = None
-        with suppress(Exception):  # a body that is streamed raises RequestNotRead
-            body = request.content
-        seen = Request(host=url.host, port=url.port, path=path, headers=request.headers, body=body)
-        return recorder.begin(seen, url.scheme)
-    except Exception as error:  # noqa: BLE001 - the boundary
-        boundary.swallow("record.begin", error)
+    url = request.url
+    path = url.path
+    recorder = recorder_for(path)
+    if recorder is None:
         return None
+    from otel_llm.record.exchange import Request  # noqa: PLC0415 - loaded with the recorder, not by a bystander
+
+    body: bytes | None = None
+    with suppress(Exception):  # a body that is streamed raises RequestNotRead
+        body = request.content
+    seen = Request(host=url.host, port=url.port, path=path, headers=request.headers, body=body)
+    return recorder.begin(seen, url.scheme)
 
 
 def _send(wrapped: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request: Any = args[0] if args else kwargs["request"]
-    recording = _begin(request)
+    recording = token = None
+    with boundary.guard("record.begin"):
+        recording = _begin(request)
     if recording is None:
         return wrapped(*args, **kwargs)
-    restore = _trace(request, _tracer(recording, request.extensions.get("trace")))
-    token = recording.enter()
+    extensions = request.extensions
+    with boundary.guard("record.enter"):
+        request.extensions = {**extensions, "trace": _tracer(recording, extensions.get("trace"))}
+        token = recording.enter()
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
-        recording.fail(error)
+        with boundary.ending(recording):
+            recording.fail(error)
         raise
     finally:
-        recording.leave(token)
-        request.extensions = restore
-    _watch(response, recording, SyncPieces)
+        request.extensions = extensions
+        with boundary.guard("record.leave"):
+            recording.leave(token)
+    with boundary.ending(recording):
+        _watch(response, recording, SyncPieces)
     return response
 
 
@@ -66,33 +69,36 @@ async def _send_async(
     wrapped: Callable[..., Awaitable[Any]], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     request: Any = args[0] if args else kwargs["request"]
-    recording = _begin(request)
+    recording = token = None
+    with boundary.guard("record.begin"):
+        recording = _begin(request)
     if recording is None:
         return await wrapped(*args, **kwargs)
-    restore = _trace(request, _async_tracer(recording, request.extensions.get("trace")))
-    token = recording.enter()
+    extensions = request.extensions
+    with boundary.guard("record.enter"):
+        request.extensions = {**extensions, "trace": _async_tracer(recording, extensions.get("trace"))}
+        token = recording.enter()
     try:
         response = await wrapped(*args, **kwargs)
     except BaseException as error:
-        recording.fail(error)
+        with boundary.ending(recording):
+            recording.fail(error)
         raise
     finally:
-        recording.leave(token)
-        request.extensions = restore
-    _watch(response, recording, AsyncPieces)
+        request.extensions = extensions
+        with boundary.guard("record.leave"):
+            recording.leave(token)
+    with boundary.ending(recording):
+        _watch(response, recording, AsyncPieces)
     return response
-
-
-def _trace(request: Any, tracer: Callable[..., Any]) -> Any:
-    """Hear of the transport's events while the request is sent; returns the user's own extensions."""
-    extensions = request.extensions
-    request.extensions = {**extensions, "trace": tracer}
-    return extensions
 
 
 def _tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], Any]:
     def trace(event: str, info: Any) -> Any:
-        recording.trace(event)
+        try:
+            recording.trace(event)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            boundary.swallow("record.trace", error)
         # Returned, for the transport to refuse if it is of the wrong kind.
         return users(event, info) if users is not None else None
 
@@ -101,7 +107,10 @@ def _tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, 
 
 def _async_tracer(recording: Any, users: Callable[..., Any] | None) -> Callable[[str, Any], Any]:
     def trace(event: str, info: Any) -> Any:
-        recording.trace(event)
+        try:
+            recording.trace(event)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            boundary.swallow("record.trace", error)
         return users(event, info) if users is not None else _nothing()
 
     return trace
@@ -113,21 +122,18 @@ async def _nothing() -> None:
 
 def _watch(response: Any, recording: Any, pieces: type["_Pieces"]) -> None:
     """Wrap the innermost byte stream of an answer, so that its outer types stay as they are."""
-    with boundary.guard("record.watch"):
-        content = getattr(response, "_content", None)
-        if content is not None:
-            # A transport that answers with a whole body (mocks, caches): nothing will pass by any more.
-            plain = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
-            recording.respond(response.status_code, plain)
-            recording.feed(content)
-            recording.finish()
-            return
-        recording.respond(response.status_code, response.headers.raw)
-        bound = response.stream
-        bound._stream = pieces(bound._stream, recording)  # noqa: SLF001 - see above
-        reaper.attend()
+    content = getattr(response, "_content", None)
+    if content is not None:
+        # A transport that answers with a whole body (mocks, caches): nothing will pass by any more.
+        plain = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
+        recording.respond(response.status_code, plain)
+        recording.feed(content)
+        recording.finish()
         return
-    recording.close()
+    recording.respond(response.status_code, response.headers.raw)
+    reaper.attend()
+    bound = response.stream
+    bound._stream = pieces(bound._stream, recording)  # noqa: SLF001 - see above
 
 
 class _Pieces(Orphan):
@@ -147,32 +153,40 @@ class SyncPieces(_Pieces):
 
     def __iter__(self) -> Iterator[bytes]:
         recording = self.recording
-        feed = recording.feeder()
+        feed = ignore
+        with boundary.ending(recording):
+            feed = recording.feeder()
         inner = iter(self._stream)
         try:
             for piece in inner:
                 try:
                     feed(piece)
                 except Exception as error:  # noqa: BLE001 - the boundary: of ours alone, and free while nothing fails
-                    feed = recording.stop_reading(error)
+                    feed = ignore
+                    with boundary.ending(recording):
+                        recording.stop_reading(error)
                 yield piece
         except BaseException as error:
-            fail(recording, error)
+            with boundary.ending(recording):
+                fail(recording, error)
             raise
         finally:
             close = getattr(inner, "close", None)
             if close is not None:
                 close()
-        recording.finish()
+        with boundary.ending(recording):
+            recording.finish()
 
     def close(self) -> None:
         """Close the stream, then end the call if it has not ended."""
         try:
             self._stream.close()
         except BaseException as error:
-            fail(self.recording, error)
+            with boundary.ending(self.recording):
+                fail(self.recording, error)
             raise
-        leave(self.recording)
+        with boundary.ending(self.recording):
+            leave(self.recording)
 
 
 class AsyncPieces(_Pieces):
@@ -182,29 +196,37 @@ class AsyncPieces(_Pieces):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         recording = self.recording
-        feed = recording.feeder()
+        feed = ignore
+        with boundary.ending(recording):
+            feed = recording.feeder()
         inner = aiter(self._stream)
         try:
             async for piece in inner:
                 try:
                     feed(piece)
                 except Exception as error:  # noqa: BLE001 - the boundary: of ours alone, and free while nothing fails
-                    feed = recording.stop_reading(error)
+                    feed = ignore
+                    with boundary.ending(recording):
+                        recording.stop_reading(error)
                 yield piece
         except BaseException as error:
-            fail(recording, error)
+            with boundary.ending(recording):
+                fail(recording, error)
             raise
         finally:
             close = getattr(inner, "aclose", None)
             if close is not None:
                 await close()
-        recording.finish()
+        with boundary.ending(recording):
+            recording.finish()
 
     async def aclose(self) -> None:
         """Close the stream, then end the call if it has not ended."""
         try:
             await self._stream.aclose()
         except BaseException as error:
-            fail(self.recording, error)
+            with boundary.ending(self.recording):
+                fail(self.recording, error)
             raise
-        leave(self.recording)
+        with boundary.ending(self.recording):
+            leave(self.recording)

@@ -43,34 +43,35 @@ class _Attempt:
 
     def answer(self, response: Any) -> None:
         """Follow ``response``; urllib3 before 2 shows the answer of `http.client` first and its own later."""
-        try:
-            if not hasattr(response, "_error_catcher"):
-                self.recording.respond(response.status, _encoded(response.headers))
-            elif not self._is_watched:
-                self._is_watched = True
-                _watch(response, self.recording)
-        except Exception as error:  # noqa: BLE001 - the boundary
-            boundary.swallow("record.watch", error)
-            self.recording.close()
+        if not hasattr(response, "_error_catcher"):
+            self.recording.respond(response.status, _encoded(response.headers))
+        elif not self._is_watched:
+            self._is_watched = True
+            _watch(response, self.recording)
 
 
 def _urlopen(wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    before = _attempt.get()
-    attempt = _begin(pool, before, args, kwargs)
+    attempt = token = None
+    with boundary.guard("record.begin"):
+        attempt = _begin(pool, _attempt.get(), args, kwargs)
     if attempt is None:
         return wrapped(*args, **kwargs)
     recording = attempt.recording
     held = _attempt.set(attempt)
-    token = recording.enter()
+    with boundary.guard("record.enter"):
+        token = recording.enter()
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
-        recording.fail(error)
+        with boundary.ending(recording):
+            recording.fail(error)
         raise
     finally:
-        recording.leave(token)
         _attempt.reset(held)
-    attempt.answer(response)
+        with boundary.guard("record.leave"):
+            recording.leave(token)
+    with boundary.ending(recording):
+        attempt.answer(response)
     return response
 
 
@@ -83,28 +84,29 @@ def _begin(pool: Any, before: _Attempt | None, args: tuple[Any, ...], kwargs: Ma
         args: ``urlopen``'s own.
         kwargs: The same.
     """
-    try:
-        again = before is not None and before.pool is pool
-        if again and before is not None:
+    again = before is not None and before.pool is pool
+    if again and before is not None:
+        with boundary.ending(before.recording):
             before.recording.close()  # urllib3 sends it again: nobody will read that answer
-        if (args[0] if args else kwargs["method"]) != "POST":
-            return None
-        url = args[1] if len(args) > 1 else kwargs["url"]
-        path = url.partition("?")[0] if url.startswith("/") else urlsplit(url).path
-        path = unquote(path) if "%" in path else path
-        recorder = recorder_for(path)
-        if recorder is None:
-            return None
-        context = before.context if again and before is not None else otel_context.get_current()
-        token = otel_context.attach(context)
-        try:
-            recording = recorder.begin(*_seen(pool, url, path, args, kwargs, resent=again))
-        finally:
-            otel_context.detach(token)
-        return _Attempt(pool, recording, context) if recording is not None else None
-    except Exception as error:  # noqa: BLE001 - the boundary
-        boundary.swallow("record.begin", error)
+    if (args[0] if args else kwargs["method"]) != "POST":
         return None
+    url = args[1] if len(args) > 1 else kwargs["url"]
+    path = url.partition("?")[0] if url.startswith("/") else urlsplit(url).path
+    path = unquote(path) if "%" in path else path
+    recorder = recorder_for(path)
+    if recorder is None:
+        return None
+    context = before.context if again and before is not None else otel_context.get_current()
+    token = otel_context.attach(context)
+    try:
+        recording = recorder.begin(*_seen(pool, url, path, args, kwargs, resent=again))
+    finally:
+        otel_context.detach(token)
+    if recording is None:
+        return None
+    with boundary.ending(recording):
+        return _Attempt(pool, recording, context)
+    return None
 
 
 def _seen(
@@ -150,9 +152,11 @@ def _make_request(wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...],
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
-        attempt.recording.fail(error)
+        with boundary.ending(attempt.recording):
+            attempt.recording.fail(error)
         raise
-    attempt.answer(response)
+    with boundary.ending(attempt.recording):
+        attempt.answer(response)
     return response
 
 
@@ -163,9 +167,11 @@ def _close(wrapped: Callable[..., Any], response: Any, args: tuple[Any, ...], kw
     try:
         result = wrapped(*args, **kwargs)
     except BaseException as error:
-        fail(orphan.recording, error)
+        with boundary.ending(orphan.recording):
+            fail(orphan.recording, error)
         raise
-    leave(orphan.recording)
+    with boundary.ending(orphan.recording):
+        leave(orphan.recording)
     return result
 
 
@@ -202,13 +208,19 @@ def _follow(response: Any, recording: Any) -> None:
     def fp_read(*args: Any, **kwargs: Any) -> Any:
         piece = read(here(), *args, **kwargs)
         if piece:
-            feed(piece)
+            try:
+                feed(piece)
+            except Exception as error:  # noqa: BLE001 - the boundary
+                boundary.swallow("record.feed", error)
         return piece
 
     def handle_chunk(*args: Any, **kwargs: Any) -> Any:
         piece = read_chunk(here(), *args, **kwargs)
         if piece:
-            feed(piece)
+            try:
+                feed(piece)
+            except Exception as error:  # noqa: BLE001 - the boundary
+                boundary.swallow("record.feed", error)
         return piece
 
     @contextmanager
@@ -218,10 +230,12 @@ def _follow(response: Any, recording: Any) -> None:
             with catch(answer):
                 yield
         except BaseException as error:
-            fail(recording, error)
+            with boundary.ending(recording):
+                fail(recording, error)
             raise
-        if not recording.ended:
-            _end(answer, recording)
+        with boundary.ending(recording):
+            if not recording.ended:
+                _end(answer, recording)
 
     response._otel_llm = Orphan(recording)  # noqa: SLF001
     response._fp_read, response._handle_chunk, response._error_catcher = fp_read, handle_chunk, error_catcher  # noqa: SLF001
@@ -229,12 +243,11 @@ def _follow(response: Any, recording: Any) -> None:
 
 def _end(response: Any, recording: Any) -> None:
     """End the call if its answer has come to an end."""
-    with boundary.guard("record.close"):
-        original = response._original_response  # noqa: SLF001
-        if original is None or not original.isclosed():
-            return
-        missing = getattr(original, "length", None)
-        if missing:
-            recording.fail(http.client.IncompleteRead(b"", missing))
-        else:
-            recording.finish()
+    original = response._original_response  # noqa: SLF001
+    if original is None or not original.isclosed():
+        return
+    missing = getattr(original, "length", None)
+    if missing:
+        recording.fail(http.client.IncompleteRead(b"", missing))
+    else:
+        recording.finish()
