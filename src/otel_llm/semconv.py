@@ -83,6 +83,10 @@ EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 
+ENERGY: Final = "otel_llm.energy"
+ENERGY_IDLE: Final = "otel_llm.energy.idle"
+ENERGY_METHOD: Final = "otel_llm.energy.method"
+
 # --- values --------------------------------------------------------------------------------------------------------
 
 OPERATION_CHAT: Final = "chat"
@@ -101,6 +105,40 @@ OUTCOME_ERROR: Final = "error"
 
 USAGE_SOURCE_PROVIDER: Final = "provider"
 USAGE_SOURCE_ESTIMATED: Final = "estimated"
+
+ENERGY_METHOD_COUNTER: Final = "counter"
+ENERGY_METHOD_SAMPLED: Final = "sampled"
+
+# --- cards ---------------------------------------------------------------------------------------------------------
+# Names of the hardware conventions; what they do not name is ours.
+
+HW_ID: Final = "hw.id"
+HW_NAME: Final = "hw.name"
+HW_VENDOR: Final = "hw.vendor"
+HW_TYPE: Final = "hw.type"
+HW_TYPE_GPU: Final = "gpu"
+HW_PARENT: Final = "hw.parent"
+HW_GPU_TASK: Final = "hw.gpu.task"
+HW_SENSOR_LOCATION: Final = "hw.sensor_location"
+NETWORK_IO_DIRECTION: Final = "network.io.direction"
+GPU_CLOCK_DOMAIN: Final = "otel_llm.gpu.clock.domain"
+GPU_THROTTLE_REASON: Final = "otel_llm.gpu.throttle.reason"
+
+METRIC_GPU_UTILIZATION: Final = "hw.gpu.utilization"
+METRIC_GPU_MEMORY_USAGE: Final = "hw.gpu.memory.usage"
+METRIC_GPU_MEMORY_LIMIT: Final = "hw.gpu.memory.limit"
+METRIC_GPU_MEMORY_UTILIZATION: Final = "hw.gpu.memory.utilization"
+METRIC_GPU_IO: Final = "hw.gpu.io"
+METRIC_POWER: Final = "hw.power"
+METRIC_ENERGY: Final = "hw.energy"
+METRIC_TEMPERATURE: Final = "hw.temperature"
+METRIC_FAN_SPEED_RATIO: Final = "hw.fan.speed_ratio"
+METRIC_HW_ERRORS: Final = "hw.errors"
+METRIC_GPU_CLOCK: Final = "otel_llm.gpu.clock"
+METRIC_GPU_THROTTLE: Final = "otel_llm.gpu.throttle"
+METRIC_GPU_THROUGHPUT: Final = "otel_llm.gpu.throughput"
+METRIC_PROCESS_GPU_MEMORY: Final = "otel_llm.process.gpu.memory"
+METRIC_SELF_GPU_READ_ERRORS: Final = "otel_llm.self.gpu_read_errors"
 
 # --- metrics -------------------------------------------------------------------------------------------------------
 
