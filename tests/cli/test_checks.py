@@ -198,9 +198,19 @@ def test_someone_elses_sitecustomize_is_told(folder, monkeypatch):
     assert str(file) in check.detail
 
 
-def test_the_driver_is_fine_with_and_without_one():
+def test_a_machine_without_a_card_is_fine():
     (check,) = checks.driver()
     assert check.status == "ok"
+    assert check.detail.startswith("none readable: ")
+
+
+def test_cards_are_told_with_what_troubles_them(cards):
+    cards.say({"1.name": "Other GPU"})
+    (check,) = checks.driver()
+    assert (check.status, check.detail) == ("ok", "NVML: 1 x Stand-in GPU, 1 x Other GPU")
+    cards.say({"1.all.err": 15})
+    (check,) = checks.driver()
+    assert (check.status, check.detail) == ("warn", "NVML: 1 x Stand-in GPU; nvidia-1 is lost")
 
 
 def test_a_check_that_breaks_is_a_finding():

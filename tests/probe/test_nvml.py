@@ -69,7 +69,12 @@ def test_a_driver_that_knows_only_the_older_questions_is_asked_those(cards: Card
 def test_a_card_is_named_by_uuid_name_and_vendor(cards: Cards, source: Nvml):
     cards.say({"0.name": "NVIDIA H100 80GB HBM3"})
     (power, _) = [one for one in source.read(0.0) if one.name == "hw.power"]
-    assert power.attributes == {"hw.id": FIRST, "hw.name": "NVIDIA H100 80GB HBM3", "hw.type": "gpu", "hw.vendor": "NVIDIA"}
+    assert power.attributes == {
+        "hw.id": FIRST,
+        "hw.name": "NVIDIA H100 80GB HBM3",
+        "hw.type": "gpu",
+        "hw.vendor": "NVIDIA",
+    }
 
 
 def test_a_name_of_garbage_is_made_readable(cards: Cards, source: Nvml):
@@ -97,7 +102,9 @@ def test_a_card_without_a_uuid_or_a_name_is_called_by_its_place(cards: Cards, so
     ],
 )
 @pytest.mark.parametrize("code", [3, 999])
-def test_a_field_that_fails_is_absent_and_the_rest_goes_on(cards: Cards, source: Nvml, key: str, metric: str, code: int):
+def test_a_field_that_fails_is_absent_and_the_rest_goes_on(
+    cards: Cards, source: Nvml, key: str, metric: str, code: int
+):
     before = sum(one.name == metric and one.attributes["hw.id"] == SECOND for one in source.read(0.0))
     source = Nvml()
     cards.say({f"1.{key}.err": code, f"1.{key.removesuffix('_v1')}.err": code})
@@ -311,13 +318,16 @@ def test_a_forked_child_opens_nvml_of_its_own(cards: Cards, source: Nvml):
 
 
 def test_a_machine_without_the_library_has_no_source():
-    code = "from otel_llm.probe import nvml; import sys; print(nvml.open_cards(), nvml.open_own(), 'pynvml' in sys.modules)"
+    code = "import sys; from otel_llm.probe.nvml import *; print(open_cards(), open_own(), 'pynvml' in sys.modules)"
     answer = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
     assert answer.stdout == "None None False\n"
 
 
 def test_why_there_are_no_cards_can_be_asked(cards: Cards):
-    assert nvml.diagnose() == ((f"Stand-in GPU {FIRST}", f"Stand-in GPU {SECOND}"), None)
+    assert nvml.diagnose() == ((("Stand-in GPU", FIRST), ("Stand-in GPU", SECOND)), None)
+    cards.say({"1.all.err": 15})
+    assert nvml.diagnose() == ((("Stand-in GPU", FIRST),), "nvidia-1 is lost")
+    cards.say({"1.all.err": None})
     cards.say({"init.err": 9})
     names, why = nvml.diagnose()
     assert not names
@@ -345,7 +355,7 @@ def test_what_a_card_holds_for_this_process_is_told(cards: Cards, cuda: None):
 
 
 def test_a_process_without_cuda_opens_nothing(cards: Cards, tmp_path: Path):
-    code = "from otel_llm.probe import nvml; import sys; own = nvml.open_own(); print(own.read(0.0), 'pynvml' in sys.modules)"
+    code = "import sys; from otel_llm.probe.nvml import *; print(open_own().read(0.0), 'pynvml' in sys.modules)"
     answer = subprocess.run(
         (sys.executable, "-c", code), capture_output=True, text=True, check=True, env=os.environ | cards.environ
     )

@@ -12,6 +12,7 @@ import sqlite3
 import sys
 import sysconfig
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 from otel_llm.cli.run import CHOICE, DISTRO
 from otel_llm.config import Loaded
+from otel_llm.probe.nvml import diagnose
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
@@ -277,21 +279,15 @@ def _endpoint(variable: str, endpoint: str, protocol: str) -> Check:
 
 
 def driver() -> Findings:
-    """NVIDIA's management library, which GPU readings need; a machine without one is fine."""
-    import pynvml  # noqa: PLC0415 - a library of the driver's, wanted here only
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        yield Check(name="gpu", status="ok", detail=f"none readable: {error}")
+    """The cards that can be read, or why none can; a machine without one is fine."""
+    names, why = diagnose()
+    if not names:
+        yield Check(name="gpu", status="ok", detail=f"none readable: {why}")
         return
-    try:
-        count = pynvml.nvmlDeviceGetCount()
-        models = sorted({pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(count)})
-        detail = f"NVML, driver {pynvml.nvmlSystemGetDriverVersion()}, {count} x {', '.join(models)}"
-    finally:
-        pynvml.nvmlShutdown()
-    yield Check(name="gpu", status="ok", detail=detail)
+    counted = Counter(name for name, _id in names)
+    detail = ", ".join(f"{count} x {name}" for name, count in counted.items())
+    lost = f"; {why}" if why else ""
+    yield Check(name="gpu", status="warn" if why else "ok", detail=f"NVML: {detail}{lost}")
 
 
 def writable(path: Path) -> bool:

@@ -276,8 +276,8 @@ def _fill(card: Card, memory: Any) -> Sequence[Reading]:
 
 
 def _power(card: Card) -> Sequence[Reading]:
-    card.power = card.nvml.nvmlDeviceGetPowerUsage(card.handle) / 1000
-    return (Reading(semconv.METRIC_POWER, card.power, card.identity),)
+    card.power = watts = card.nvml.nvmlDeviceGetPowerUsage(card.handle) / 1000
+    return (Reading(semconv.METRIC_POWER, watts, card.identity),)
 
 
 def _counted_energy(card: Card) -> Sequence[Reading]:

@@ -44,8 +44,8 @@ GPU: Final[tuple[Instrument, ...]] = (
         name="hw.gpu.utilization",
         kind="gauge",
         unit="1",
-        meaning="Share of the last sampling period in which the card was at work, by `hw.gpu.task`: `general` (compute), "
-        "`memory` (the memory's bus), `encoder`, `decoder`.",
+        meaning="Share of the last sampling period in which the card was at work, by `hw.gpu.task`: `general` "
+        "(compute), `memory` (the memory's bus), `encoder`, `decoder`.",
         source="NVML; amdsmi (`general`, `memory`)",
         absent="where the card does not say it; also with MIG on",
         words=("gpu", "gpu utilization"),
@@ -54,8 +54,8 @@ GPU: Final[tuple[Instrument, ...]] = (
         name="hw.gpu.memory.usage",
         kind="updowncounter",
         unit="By",
-        meaning="Memory in use, without what the driver reserves. A MIG instance has a series of its own, with its card "
-        "as `hw.parent`: it is part of its card's.",
+        meaning="Memory in use, without what the driver reserves. A MIG instance has a series of its own, with its "
+        "card as `hw.parent`: it is part of its card's.",
         source="NVML; amdsmi",
         absent="where the card does not say it",
         words=("gpu memory", "vram"),

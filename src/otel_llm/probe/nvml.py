@@ -74,6 +74,11 @@ class Nvml:
             self._pause = REOPEN_AFTER if well else min(2 * self._pause, _MOST_PAUSE)
         return [card for card in self._cards if card.id not in self._lost] if self._open else []
 
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The cards that should be there and are not."""
+        return tuple(self._lost)
+
     def close(self) -> None:
         """Close NVML, unless it was opened by the process that forked this one."""
         if self._open and self._pid == os.getpid():
@@ -183,7 +188,9 @@ class Own(Nvml):
 
     def read(self, now: float) -> Sequence[Reading]:
         """What the cards hold for this process."""
-        return [one for one in super().read(now) if one.name == semconv.METRIC_PROCESS_GPU_MEMORY] if _uses_cuda() else ()
+        return (
+            [one for one in super().read(now) if one.name == semconv.METRIC_PROCESS_GPU_MEMORY] if _uses_cuda() else ()
+        )
 
 
 def _uses_cuda() -> bool:
@@ -206,14 +213,15 @@ def library_fault() -> str | None:
     return None
 
 
-def diagnose() -> tuple[tuple[str, ...], str | None]:
-    """The names of the cards that can be read now, and where there are none, why."""
+def diagnose() -> tuple[tuple[tuple[str, str], ...], str | None]:
+    """Name and UUID of each card that can be read now; and why others, or all, cannot."""
     fault = library_fault()
     if fault is not None:
         return (), f"no NVIDIA driver: {fault}"
     source = Nvml()
     try:
-        cards = source.cards(0.0)
-        return tuple(f"{card.identity.get(semconv.HW_NAME, 'GPU')} {card.id}" for card in cards), source.why
+        names = tuple((card.identity.get(semconv.HW_NAME, "GPU"), card.id) for card in source.cards(0.0))
+        why = ", ".join((*(f"{lost} is lost" for lost in source.lost), *(f"{where} failed" for where in source.errors)))
+        return names, source.why or why or None
     finally:
         source.close()
