@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from otel_llm import semconv
+from otel_llm.probe.instruments import INSTRUMENTS
 
 Kind: TypeAlias = Literal["attribute", "metric", "event", "figure", "setting", "variable"]
 
@@ -772,7 +773,97 @@ _SETTING_TERMS: Final = (
     ),
 )
 
-TERMS: Final = _CALL_TERMS + _METRIC_ATTRIBUTE_TERMS + _METRIC_TERMS + _EVENT_TERMS + _FIGURE_TERMS + _SETTING_TERMS
+_CARD_ATTRIBUTE_TERMS: Final = (
+    Term(
+        name=semconv.HW_ID,
+        kind="attribute",
+        meaning="Which card: its UUID, or `nvidia-0` and so on where it tells none.",
+        source="the card's driver",
+    ),
+    Term(
+        name=semconv.HW_NAME,
+        kind="attribute",
+        meaning="What the card is called by its maker.",
+        absent="the card does not say it",
+        source="the card's driver",
+    ),
+    Term(
+        name=semconv.HW_VENDOR,
+        kind="attribute",
+        meaning="Who made the card: `NVIDIA` or `AMD`.",
+        source="the card's driver",
+    ),
+    Term(
+        name=semconv.HW_TYPE,
+        kind="attribute",
+        meaning="`gpu`.",
+        source="the card's driver",
+    ),
+    Term(
+        name=semconv.HW_PARENT,
+        kind="attribute",
+        meaning="Of a MIG instance, the `hw.id` of its card.",
+        absent="the series is of a whole card",
+        source="the card's driver",
+    ),
+    Term(
+        name=semconv.HW_GPU_TASK,
+        kind="attribute",
+        meaning="What a card was at work for: `general`, `memory`, `encoder` or `decoder`.",
+        source="the card's driver",
+    ),
+    Term(
+        name=semconv.HW_SENSOR_LOCATION,
+        kind="attribute",
+        meaning="Where a temperature is measured: `gpu` or `memory`.",
+        source="the card's driver",
+    ),
+    Term(
+        name=semconv.NETWORK_IO_DIRECTION,
+        kind="attribute",
+        meaning="`transmit` or `receive`.",
+        source="the card's driver",
+    ),
+    Term(
+        name=semconv.ENERGY_METHOD,
+        kind="attribute",
+        meaning="How energy is known. Of a card: `counter`, its own, or `sampled`, added up from samples of power.",
+        source=_COUNT,
+    ),
+    Term(
+        name=semconv.GPU_CLOCK_DOMAIN,
+        kind="attribute",
+        meaning="Which clock of a card: `graphics`, `sm` or `memory`.",
+        source="the card's driver",
+    ),
+    Term(
+        name=semconv.GPU_THROTTLE_REASON,
+        kind="attribute",
+        meaning="What may hold a card's clocks down: `power_cap`, `hardware_slowdown`, `sync_boost`, `thermal`, "
+        "`hardware_thermal`, `power_brake`.",
+        source="the card's driver",
+    ),
+)
+
+_PROBE_TERMS: Final = tuple(
+    Term(
+        name=instrument.name,
+        kind="metric",
+        meaning=instrument.meaning,
+        unit=instrument.unit,
+        formula=instrument.formula,
+        absent=instrument.absent,
+        source=instrument.source,
+        words=instrument.words,
+    )
+    for instrument in INSTRUMENTS
+)
+
+TERMS: Final = (
+    *(*_CALL_TERMS, *_METRIC_ATTRIBUTE_TERMS, *_CARD_ATTRIBUTE_TERMS),
+    *(*_METRIC_TERMS, *_PROBE_TERMS),
+    *(*_EVENT_TERMS, *_FIGURE_TERMS, *_SETTING_TERMS),
+)
 """Every name, in the order of the reference page."""
 
 

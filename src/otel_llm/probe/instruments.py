@@ -121,7 +121,7 @@ GPU: Final[tuple[Instrument, ...]] = (
         meaning="Temperature, by `hw.sensor_location`: `gpu` (amdsmi: the hottest point), `memory`.",
         source="NVML; amdsmi",
         absent="where the card has no such sensor",
-        words=("temperature",),
+        words=("gpu temperature",),
     ),
     Instrument(
         name="hw.fan.speed_ratio",
