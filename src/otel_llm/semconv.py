@@ -74,6 +74,7 @@ SERVER_QUEUE_TIME: Final = "otel_llm.server.queue_time"
 SERVER_PREFILL_TIME: Final = "otel_llm.server.prefill_time"
 SERVER_DECODE_TIME: Final = "otel_llm.server.decode_time"
 
+BATCH_SIZE: Final = "otel_llm.batch.size"
 QUEUE_NAME: Final = "otel_llm.queue.name"
 QUEUE_WAIT: Final = "otel_llm.queue.wait"
 METADATA_PREFIX: Final = "otel_llm.metadata."

@@ -49,8 +49,17 @@ _LIBRARIES: Final[Mapping[str, tuple[Status, str]]] = {
     "aiohttp": ("ok", _RECORDED),
     "requests": ("ok", _RECORDED),
     "urllib3": ("ok", _RECORDED),
+    "llama-cpp-python": ("ok", f"{_RECORDED} that llama_cpp.Llama makes in the same process"),
+    "transformers": ("ok", f"{_RECORDED} that generate() makes in the same process"),
+    "vllm": ("ok", f"{_RECORDED} that vllm.LLM makes in the same process; one span for a batch"),
+    "xllamacpp": ("ok", f"{_RECORDED} that xllamacpp.Server answers without a wire"),
 }
 """Client libraries people call models with, and how far their calls are recorded."""
+
+_TAPPED: Final = frozenset(
+    ("httpx", "httpx2", "aiohttp", "urllib3", "llama-cpp-python", "transformers", "vllm", "xllamacpp")
+)
+"""Libraries that are tapped themselves; the others use one of them."""
 
 _LLM_INSTRUMENTATIONS: Final = frozenset(
     (
@@ -215,7 +224,7 @@ def libraries() -> Findings:
     for name, number in found.items():
         status, extent = _LIBRARIES[name]
         yield Check(name=name, status=status, detail=f"{number}: {extent}")
-    if not {"httpx", "httpx2", "aiohttp", "urllib3"} & set(found):
+    if not found.keys() & _TAPPED:
         detail = "none of httpx, httpx2, aiohttp and urllib3 is installed here: there is nothing to record"
         fix = "run doctor in the environment of the application"
         yield Check(name="clients", status="fail", detail=detail, fix=fix)

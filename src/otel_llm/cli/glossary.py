@@ -440,6 +440,15 @@ _CALL_TERMS: Final = (
         words=("decode",),
     ),
     Term(
+        name=semconv.BATCH_SIZE,
+        kind="attribute",
+        meaning="How many prompts one call of a model in the same process carried; tokens are their sum, times are the "
+        "batch's.",
+        absent="it was one, or the call went over a wire",
+        source="the library that runs the model",
+        words=("batch",),
+    ),
+    Term(
         name=semconv.QUEUE_NAME,
         kind="attribute",
         meaning="The application's own queue that the call waited in.",

@@ -26,8 +26,12 @@ _SHELLS: Final[Mapping[str, str]] = {
     "httpx2": "otel_llm.record.shells.httpx",
     "aiohttp": "otel_llm.record.shells.aiohttp",
     "urllib3": "otel_llm.record.shells.urllib3",
+    "llama_cpp": "otel_llm.record.local.llama_cpp",
+    "transformers.generation.utils": "otel_llm.record.local.transformers",
+    "vllm.entrypoints.llm": "otel_llm.record.local.vllm",
+    "xllamacpp": "otel_llm.record.local.xllamacpp",
 }
-"""The shell of each library that is covered."""
+"""The shell of each library that is covered, by the module that brings it: on the wire, then in this process."""
 
 LIBRARIES: Final = ("httpx", "httpx2")
 """Covered libraries that a process seldom imports but to call models; the others are there for anything."""

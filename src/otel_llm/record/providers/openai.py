@@ -109,8 +109,13 @@ def _deployment(path: str) -> str | None:
 
 def _request(body: _Body) -> dict[str, Value]:
     """The parameters that the body states, as fields of a call."""
+    return parameters(msgspec.to_builtins(body))
+
+
+def parameters(stated: Mapping[str, Any]) -> dict[str, Value]:
+    """Those of ``stated`` that are parameters, as fields of a call."""
     said: dict[str, Value] = {}
-    for name, value in msgspec.to_builtins(body).items():
+    for name, value in stated.items():
         known = _PARAMETERS.get(name)
         if known is not None and value is not None:
             field, convert = known
