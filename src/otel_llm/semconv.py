@@ -77,6 +77,7 @@ SERVER_DECODE_TIME: Final = "otel_llm.server.decode_time"
 BATCH_SIZE: Final = "otel_llm.batch.size"
 QUEUE_NAME: Final = "otel_llm.queue.name"
 QUEUE_WAIT: Final = "otel_llm.queue.wait"
+COST: Final = "otel_llm.cost"
 METADATA_PREFIX: Final = "otel_llm.metadata."
 
 EVENT_EXCEPTION: Final = "gen_ai.client.operation.exception"

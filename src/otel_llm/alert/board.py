@@ -1,0 +1,180 @@
+"""Room alert: all series of a process, and how samples get into them. No I/O, no clock.
+
+Fifty rules read what one span is written into once: rules with the same `Group` share its series. The number of series
+is bounded, a group's by its rules' ``max_instances`` and all together by `MOST`; what comes beyond goes into one series
+that stands for the rest.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from otel_llm.alert.rule import Group, Labels, Rule, label_name, label_value, needs
+from otel_llm.alert.signal import Attempt
+from otel_llm.alert.window import OTHER, SLOT, Slot, Window
+
+MOST: Final = 512
+"""Series of one process, over all groups."""
+
+IDLE: Final = 900.0
+"""A series that no alert needs is forgotten after its window or this long without a sample [s]."""
+
+_ABSENT: Final = "unknown"
+"""The label's value where a call does not have the attribute."""
+
+
+class Series:
+    """One group's series.
+
+    Attributes:
+        group: What they have in common.
+        names: The labels of ``group.by``, in its order.
+        signals: Those whose values are read.
+        width: The longest window that is read [s].
+        windows: By the values of the attributes in ``group.by``.
+        folded: Samples that went into the series for the rest.
+    """
+
+    __slots__ = ("_allowed", "_take", "folded", "group", "names", "signals", "width", "windows")
+
+    def __init__(self, group: Group, width: float) -> None:
+        self.group = group
+        self.names = tuple(map(label_name, group.by))
+        self.signals: frozenset[str] = frozenset()
+        self.width = width
+        self.windows: dict[tuple[str, ...], Window] = {}
+        self.folded = 0
+        self._take = _reader(group.by)
+        self._allowed = tuple((name, frozenset(values)) for name, values in group.where)
+
+    def key(self, attributes: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Which series ``attributes`` belong to; ``None`` for none of this group."""
+        for name, values in self._allowed:
+            value = attributes.get(name)
+            if value not in values and str(value) not in values:
+                return None
+        return self._take(attributes)
+
+    def labels(self, key: tuple[str, ...]) -> Labels:
+        """The labels of a series, sorted."""
+        return tuple(sorted(zip(self.names, key, strict=True)))
+
+
+class Board:
+    """Every series that the rules read.
+
+    Args:
+        rules: The rules.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.series: dict[Group, Series] = {}
+        self._calls: list[Series] = []
+        self._gauges: dict[str, list[Series]] = {}
+        self.resize(rules)
+
+    def resize(self, rules: Sequence[Rule]) -> None:
+        """Make series for new rules and drop those of rules that are gone; others keep what they hold."""
+        kept: dict[Group, Series] = {}
+        for group, need in needs(rules).items():
+            old = self.series.get(group)
+            series = old if old is not None and old.width >= need.width else Series(group, need.width)
+            series.signals = need.signals
+            kept[group] = series
+        self.series = kept
+        self._calls = [series for series in kept.values() if series.group.source is None]
+        self._gauges = {}
+        for series in kept.values():
+            if series.group.source is not None:
+                self._gauges.setdefault(series.group.source[0], []).append(series)
+
+    def fold(self, attempt: Attempt) -> None:
+        """Take a finished attempt in."""
+        number = int(attempt.at / SLOT)
+        error, resend, measures = attempt.error, attempt.resend, attempt.measures
+        for series in self._calls:
+            key = series.key(attempt.attributes)
+            if key is None:
+                continue
+            slot = self._window(series, key).slot(number)
+            slot.attempts += 1
+            if resend:
+                slot.resends += 1
+            if error is not None:
+                slot.fail(error if attempt.code is None or error == attempt.code else f"{error}\n{attempt.code}")
+            for signal in series.signals:
+                value = measures.get(signal)
+                if value is not None:
+                    slot.measure(signal, value)
+
+    def read(self, metric: str, value: float, attributes: Mapping[str, Any], at: float) -> None:
+        """Take a reading of a machine in."""
+        for series in self._gauges.get(metric, ()):
+            source = series.group.source
+            if source is not None and all(attributes.get(name) == wanted for name, wanted in source[1]):
+                key = series.key(attributes)
+                if key is not None:
+                    self._window(series, key).slot(int(at / SLOT)).measure(metric, value)
+
+    def replace(self, group: Group, key: tuple[str, ...], worker: str, number: int, slot: Slot) -> None:
+        """What another process of the host holds."""
+        series = self.series.get(group)
+        if series is not None:
+            self._window(series, key).replace(worker, number, slot)
+
+    def changed(self, since: int) -> Iterator[tuple[Group, tuple[str, ...], int, Slot]]:
+        """This process's slots from number ``since`` on."""
+        for group, series in self.series.items():
+            for key, window in series.windows.items():
+                if window.last >= since:
+                    for number, slot in window.own(since):
+                        yield group, key, number, slot
+
+    def expire(self, now: float, needed: Callable[[Group, tuple[str, ...]], bool]) -> None:
+        """Forget old slots, and series that are idle and not ``needed`` by an alert."""
+        number = int(now / SLOT)
+        for group, series in self.series.items():
+            oldest = number - int(max(series.width, IDLE) / SLOT)
+            for key, window in list(series.windows.items()):
+                window.expire(number)
+                if window.last < oldest and window.is_empty() and not needed(group, key):
+                    del series.windows[key]
+
+    def count(self) -> int:
+        """Series at present."""
+        return sum(len(series.windows) for series in self.series.values())
+
+    def folded(self) -> int:
+        """Samples that went into series for the rest."""
+        return sum(series.folded for series in self.series.values())
+
+    def _window(self, series: Series, key: tuple[str, ...]) -> Window:
+        window = series.windows.get(key)
+        if window is None:
+            rest = (OTHER,) * len(key)
+            if key and key != rest and (len(series.windows) >= series.group.most or self.count() >= MOST):
+                series.folded += 1
+                return self._window(series, rest)
+            window = series.windows[key] = Window(series.width)
+        return window
+
+
+def _reader(by: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
+    """A function that gives the values of the attributes ``by``."""
+    cleaned: dict[Any, str] = {}
+
+    def clean(value: Any) -> str:
+        if value is None:
+            return _ABSENT
+        text = cleaned.get(value) if type(value) is str else None
+        if text is None:
+            text = label_value(value)
+            if len(cleaned) < MOST and type(value) is str:
+                cleaned[value] = text
+        return text
+
+    if not by:
+        return lambda _: ()
+    if len(by) == 1:
+        (only,) = by
+        return lambda attributes: (clean(attributes.get(only)),)
+    return lambda attributes: tuple([clean(attributes.get(name)) for name in by])
