@@ -110,7 +110,7 @@ class Board:
         """Take a reading of a machine in."""
         for series in self._gauges.get(metric, ()):
             source = series.group.source
-            if source is not None and all(attributes.get(name) == wanted for name, wanted in source[1]):
+            if source is not None and all(attributes.get(name, "") == wanted for name, wanted in source[1]):
                 key = series.key(attributes)
                 if key is not None:
                     self._window(series, key).slot(int(at / SLOT)).measure(metric, value)

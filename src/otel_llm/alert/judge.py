@@ -15,7 +15,14 @@ from otel_llm.alert.evaluation import Evaluation
 from otel_llm.alert.rule import REASON, Group, Labels, Rule, fingerprint
 from otel_llm.alert.state import Alert, Notice, Verdict
 
-FAILING: Final = "OtelLlmRuleEvaluationFailing"
+FAILING: Final = Rule(
+    name="OtelLlmRuleEvaluationFailing",
+    group="otel-llm",
+    interval=10.0,
+    conditions=(),
+    labels={"severity": "warning"},
+    annotations={"summary": "rule {{ labels.rule }} cannot be evaluated"},
+)
 """The alert about a rule that could not be evaluated three times in a row."""
 
 _LATE: Final = 3.0
@@ -78,6 +85,17 @@ class Judge:
         """The rules."""
         return tuple(self._rules.values())
 
+    def rule(self, name: str) -> Rule | None:
+        """The rule of that name, the one about failing rules among them."""
+        return FAILING if name == FAILING.name else self._rules.get(name)
+
+    def standing(self) -> Iterator[Change]:
+        """Every alert that is remembered, as a change that changes nothing."""
+        for (name, _), alert in self.alerts.items():
+            rule = self.rule(name)
+            if rule is not None:
+                yield Change(rule=rule, alert=alert, before=alert.state, notice=None)
+
     def tick(self, now: float, wall: float) -> list[Change]:
         """Move the alerts of every rule whose time has come.
 
@@ -101,6 +119,7 @@ class Judge:
                 self.late += 1
                 dt = rule.interval
             changes.extend(self._tick_rule(rule, evaluation, dt, wall))
+            changes.extend(self._tell_failing(rule, dt, wall))
         return changes
 
     def next_tick(self, now: float) -> float:
@@ -110,10 +129,12 @@ class Judge:
 
     def reload(self, rules: Sequence[Rule], wall: float) -> list[Change]:
         """Take new rules; what did not change keeps its state, firing alerts without a rule resolve."""
-        fresh = {rule.name: rule for rule in rules}
+        fresh = {rule.name: rule for rule in (*rules, FAILING)}
         changes: list[Change] = []
         for (name, labels), alert in list(self.alerts.items()):
             old, new = self._rules.get(name), fresh.get(name)
+            if name == FAILING.name and dict(labels)["rule"] not in fresh:
+                old, new = FAILING, None
             if new is None:
                 del self.alerts[name, labels]
                 if old is not None:
@@ -121,6 +142,7 @@ class Judge:
                     changes.append(Change(rule=old, alert=after, before=alert.state, notice=notice))
             elif old is not None and old.digest != new.digest:
                 self.alerts[name, labels] = state.resume(alert, 0.0, changed=True)
+        del fresh[FAILING.name]
         self._rules = fresh
         self._ticked = {name: at for name, at in self._ticked.items() if name in fresh}
         self.board.resize(rules)
@@ -128,7 +150,7 @@ class Judge:
 
     def restore(self, name: str, digest: str, alert: Alert, gap: float) -> None:
         """Take up an alert that an earlier process, or another one, kept ``gap`` seconds ago."""
-        rule = self._rules.get(name)
+        rule = self.rule(name)
         if rule is not None:
             changed = rule.digest != digest
             self.alerts[name, alert.labels] = state.resume(alert, gap, changed=changed)
@@ -145,7 +167,9 @@ class Judge:
         return any(
             labels.issubset(alert.labels)
             for (name, _), alert in self.alerts.items()
-            if alert.state != "inactive" and any(c.group == group for c in self._rules[name].conditions)
+            if alert.state != "inactive"
+            and name in self._rules
+            and any(condition.group == group for condition in self._rules[name].conditions)
         )
 
     def _tick_rule(self, rule: Rule, evaluation: Evaluation, dt: float, wall: float) -> Iterator[Change]:
@@ -190,6 +214,12 @@ class Judge:
         if after.state == "inactive" and _is_forgotten(rule, after):
             del self.alerts[place]
         return Change(rule=rule, alert=after, before=alert.state, notice=notice)
+
+    def _tell_failing(self, rule: Rule, dt: float, wall: float) -> Iterator[Change]:
+        fails = self._row.get(rule.name, 0) >= _FAILURES
+        change = self._move(FAILING, (("rule", rule.name),), Verdict(data="breach" if fails else "clear"), dt, wall)
+        if change is not None:
+            yield change
 
     def failing(self) -> Mapping[str, int]:
         """Rules that could not be evaluated three times in a row or more, and how often."""

@@ -5,47 +5,16 @@ answers never get in here, for labels come from the rule's ``by`` and annotation
 """
 
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
-
-import msgspec
+from typing import Any, Final
 
 from otel_llm.alert import template
 from otel_llm.alert.judge import Change
-from otel_llm.alert.rule import NAME, fingerprint, label_value
+from otel_llm.alert.rule import NAME, Rule, fingerprint, label_value
+from otel_llm.alert.state import Alert
+from otel_llm.ledger import Message
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 """Alertmanager's ``endsAt`` of an alert that fires."""
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One word about one episode of one alert.
-
-    Attributes:
-        status: ``firing`` or ``resolved``.
-        labels: With ``alertname``.
-        annotations: Rendered, with ``value``, ``threshold``, ``window``, ``samples``, ``episode`` and, where there is
-            one, ``reason``.
-        starts_at: When it fired (wall clock) [s]; the same for every word about the episode.
-        ends_at: When it resolved (wall clock) [s].
-        fingerprint: Who it is.
-        episode: How often it fired so far.
-        repeat: How often this was said before.
-    """
-
-    status: Literal["firing", "resolved"]
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    starts_at: float
-    ends_at: float | None
-    fingerprint: str
-    episode: int
-    repeat: int = 0
-
-    @property
-    def identity(self) -> str:
-        """The same for every try to deliver this word; an ``Idempotency-Key``."""
-        repeat = f":{self.repeat}" if self.repeat else ""
-        return f"{self.fingerprint}:{int(self.starts_at * 1000)}:{self.status}{repeat}"
 
 
 def write(change: Change) -> Message | None:
@@ -53,30 +22,45 @@ def write(change: Change) -> Message | None:
     notice = change.notice
     if notice is None:
         return None
-    rule, alert = change.rule, notice.alert
-    condition = rule.conditions[0]
+    ends_at = notice.alert.resolved_at if notice.status == "resolved" else None
+    return describe(change.rule, notice.alert, ends_at=ends_at, repeat=notice.repeat, suppressed=notice.suppressed)
+
+
+def describe(
+    rule: Rule, alert: Alert, *, ends_at: float | None = None, repeat: int = 0, suppressed: int = 0
+) -> Message:
+    """An alert in words.
+
+    Args:
+        rule: Its rule.
+        alert: As it stands.
+        ends_at: When it resolved (wall clock) [s]; ``None`` while it fires.
+        repeat: How often this was said before.
+        suppressed: Episodes that the cooldown kept quiet.
+    """
+    condition = rule.conditions[0] if rule.conditions else None
     labels = {NAME: rule.name, **dict(alert.labels)}
-    numbers = {"value": alert.value, "threshold": condition.threshold}
+    numbers = {"value": alert.value, "threshold": None if condition is None else condition.threshold}
     labels.update({name: label_value(template.render(text, labels, numbers)) for name, text in rule.labels.items()})
     said = {name: template.render(text, labels, numbers) for name, text in rule.annotations.items()}
     facts = {
         "value": None if alert.value is None else f"{alert.value:.6g}",
-        "threshold": f"{condition.threshold:.6g}",
-        "window": f"{condition.window:g}s",
+        "threshold": None if condition is None else f"{condition.threshold:.6g}",
+        "window": None if condition is None else f"{condition.window:g}s",
         "samples": str(alert.samples),
         "episode": str(alert.episode),
         "reason": alert.reason,
-        "suppressed_episodes": str(notice.suppressed) if notice.suppressed else None,
+        "suppressed_episodes": str(suppressed) if suppressed else None,
     }
     return Message(
-        status=notice.status,
+        status="firing" if ends_at is None else "resolved",
         labels=labels,
         annotations={**said, **{name: text for name, text in facts.items() if text is not None}},
         starts_at=alert.fired_at or 0.0,
-        ends_at=alert.resolved_at if notice.status == "resolved" else None,
+        ends_at=ends_at,
         fingerprint=fingerprint(rule.name, alert.labels),
         episode=alert.episode,
-        repeat=notice.repeat,
+        repeat=repeat,
     )
 
 

@@ -39,7 +39,7 @@ class Signal:
         unit: Of its value, as UCUM writes it.
         meaning: One line for the reference.
         metric: The OpenTelemetry metric with the same quantity, ``None`` where there is none.
-        attributes: What a reading must carry to be meant, for gauges.
+        attributes: What a reading must carry to be meant, for gauges; an empty text: must not carry.
         by: Attributes that tell its series apart although no rule says so.
         min_samples: Fewest samples that a rule needs which names no number; ``None`` is the file's default.
     """

@@ -1,0 +1,431 @@
+"""Room alert: the thread that judges. It takes up what ended, shares it with the host's other workers, and ticks.
+
+Each process counts; one at a time judges, whoever holds the ledger's lease. What it decides and what is to be told are
+kept in one step, so that no restart forgets an alert or tells it twice. Where the ledger fails, a process judges its
+own calls by itself, and its alerts say so (``scope="process"``).
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from otel_llm import boundary
+from otel_llm.alert import clock, message, schema
+from otel_llm.alert.board import Board
+from otel_llm.alert.judge import Change, Judge
+from otel_llm.alert.memory import MemoryLedger
+from otel_llm.alert.processor import AlertProcessor, Intake
+from otel_llm.alert.rule import SCOPE, Group
+from otel_llm.alert.schema import RuleSet
+from otel_llm.alert.signal import attempt
+from otel_llm.alert.state import Alert
+from otel_llm.alert.window import SLOT, Slot
+from otel_llm.ledger import Kept, Ledger, Message, Row, Shared
+
+STEP: Final = 1.0
+"""How often the thread takes up, shares and looks whether a rule is due [s]."""
+
+_KEEP: Final = 30.0
+"""An alert that does not rest is written down this often though nothing changed [s]."""
+
+_QUIET: Final = 600.0
+"""After this long without a call nobody is told any more that none is in flight [s]."""
+
+_AGAIN: Final = 5.0
+"""A ledger that failed is tried again after this [s]."""
+
+_JUMP: Final = 2.0
+"""The wall clock jumped if it moved this much more or less than the other [s]."""
+
+_READINGS: Final = 10_000
+"""Readings that may wait to be taken up."""
+
+_INFLIGHT: Final = "inflight_max_age"
+
+
+class Outlet(Protocol):
+    """Who gets to know."""
+
+    def address(self, messages: Sequence[Message], firing: Sequence[Message]) -> Sequence[Row]:
+        """A row for each receiver of each message; ``firing`` is all that fires now."""
+
+    def deliver(self, ledger: Ledger) -> None:
+        """There may be something to send; must return at once."""
+
+    def stop(self) -> None:
+        """The process exits."""
+
+
+class Nobody:
+    """An outlet without receivers."""
+
+    def address(self, messages: Sequence[Message], firing: Sequence[Message]) -> Sequence[Row]:  # noqa: ARG002
+        """None."""
+        return ()
+
+    def deliver(self, ledger: Ledger) -> None:
+        """Nothing is sent."""
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the engine says about itself.
+
+    Attributes:
+        judging: Whether this process is the judge.
+        epoch: Of its lease.
+        rules: In force.
+        reloads: Rule files taken up.
+        reload_failures: Rule files that had a mistake and were not.
+        clock_jumps: Of the wall clock.
+        fallback: Whether the ledger fails and the process judges by itself.
+    """
+
+    judging: bool = False
+    epoch: int | None = None
+    rules: int = 0
+    reloads: int = 0
+    reload_failures: int = 0
+    clock_jumps: int = 0
+    fallback: bool = False
+    cpu: float = 0.0
+
+
+@dataclass(slots=True)
+class _Life:
+    """What one process holds; after a fork the child begins afresh."""
+
+    judge: Judge
+    board: Board
+    boot: str = field(default_factory=clock.boot)
+    worker: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    pid: int = field(default_factory=os.getpid)
+    thread: threading.Thread | None = None
+    ledger: Ledger | None = None
+    stamp: tuple[int, int] | None = None
+    names: dict[Group, str] = field(default_factory=dict[Group, str])
+    groups: dict[str, Group] = field(default_factory=dict[str, Group])
+    shared_from: int = 0
+    mark: int = 0
+    kept_at: float = 0.0
+    busy_until: float = 0.0
+    restored: bool = False
+    retry_at: float = 0.0
+    offset: float | None = None
+    jumped_at: float = float("-inf")
+
+
+class Engine:
+    """Judges the rules in the background.
+
+    Args:
+        load: Reads the rules.
+        ledger: Opens what outlives the process; called on the engine's thread. ``None`` is memory.
+        outlet: Who gets to know.
+        file: The rule file, looked at on every step for changes.
+        gauge_interval: How often gauges are read [s].
+
+    Attributes:
+        processor: To be added to the tracer provider.
+        facts: About itself.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], RuleSet],
+        *,
+        ledger: Callable[[], Ledger] | None = None,
+        outlet: Outlet | None = None,
+        file: Path | None = None,
+        gauge_interval: float = 10.0,
+    ) -> None:
+        self.processor = AlertProcessor(self.start)
+        self.facts = Facts()
+        self._load = load
+        self._open = ledger or MemoryLedger
+        self._outlet = outlet or Nobody()
+        self._file = file
+        self._host = {"host.name": socket.gethostname()}
+        self._gauge_interval = gauge_interval
+        self._readings: list[tuple[str, float, Mapping[str, Any], float]] = []
+        self._watchers: list[Callable[[Sequence[tuple[Change, Message]]], None]] = []
+        self._life: _Life | None = None
+        self._starting = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._stopped = threading.Event()
+
+    # --- the host's side ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread unless it runs in this process."""
+        life = self._life
+        if (life is not None and life.pid == os.getpid()) or self._stopping:
+            return
+        if life is not None:  # a fork copied it; its lock may be held by nobody
+            self._life, self._starting = None, threading.Lock()
+            self._wake, self._stopped = threading.Event(), threading.Event()
+            self._readings = []
+        if self._starting.acquire(blocking=False):
+            try:
+                if self._life is None:
+                    self._life = self._begin()
+            finally:
+                self._starting.release()
+
+    def read(self, name: str, value: float, attributes: Mapping[str, Any]) -> None:
+        """Take a machine's reading up."""
+        if len(self._readings) < _READINGS:
+            self._readings.append((name, value, {**self._host, **attributes}, clock.now()))
+        self.start()
+
+    def watch(self, watcher: Callable[[Sequence[tuple[Change, Message]]], None]) -> None:
+        """Have ``watcher`` called, on the engine's thread, with what is told."""
+        self._watchers.append(watcher)
+
+    def reload(self) -> RuleSet:
+        """What the rules say now; they are taken up at the next step."""
+        if self._life is not None:
+            self._life.stamp = None
+        self._wake.set()
+        return self._load()
+
+    def stop(self, timeout: float) -> None:
+        """Count what has ended, write it down, and leave the lease to others, within ``timeout`` [s]."""
+        self._stopping = True
+        self._wake.set()
+        self._outlet.stop()
+        life = self._life
+        if life is not None and life.pid == os.getpid() and life.thread is not None:
+            self._stopped.wait(timeout)
+
+    # --- the thread's side --------------------------------------------------------------------------------------
+
+    def _begin(self) -> _Life:
+        board = Board(())
+        life = _Life(judge=Judge((), board, self._gauge_interval), board=board)
+        life.thread = threading.Thread(target=self._run, args=(life,), name="otel-llm-alerts", daemon=True)
+        life.thread.start()
+        return life
+
+    def _run(self, life: _Life) -> None:
+        from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
+
+        with suppress_instrumentation():
+            while not self._stopping:
+                with boundary.guard("alert.engine"):
+                    self._step(life, clock.now(), time.time())
+                self.facts.cpu = time.thread_time()
+                self._wake.wait(STEP)
+                self._wake.clear()
+            with boundary.guard("alert.engine"):
+                self._leave(life, clock.now(), time.time())
+            self._stopped.set()
+
+    def _step(self, life: _Life, now: float, wall: float) -> None:
+        self._follow_file(life, now, wall)
+        self._watch_clock(life, now, wall)
+        self._fold(life, now)
+        try:
+            self._judge(life, self._connect(life, now), now, wall)
+        except OSError as error:
+            self._judge(life, self._fall_back(life, now, error), now, wall)
+        life.board.expire(now, life.judge.needs)
+
+    def _connect(self, life: _Life, now: float) -> Ledger:
+        """The ledger; one that failed is tried again after a while."""
+        if life.ledger is None or (self.facts.fallback and now >= life.retry_at):
+            life.ledger = self._open()
+            if self.facts.fallback:
+                boundary.logger.warning("alerts are judged for the whole host again")
+            self.facts.fallback = life.restored = False
+            life.mark = life.shared_from = 0
+        return life.ledger
+
+    def _fall_back(self, life: _Life, now: float, error: OSError) -> Ledger:
+        """Judge this process's own calls until the ledger answers."""
+        if not self.facts.fallback:
+            boundary.logger.warning("alerts of this process are judged by itself: %s", error)
+            life.ledger, life.restored = MemoryLedger(), True
+        self.facts.fallback = True
+        life.retry_at = now + _AGAIN
+        return life.ledger or MemoryLedger()
+
+    def _fold(self, life: _Life, now: float) -> None:
+        """Take up what ended and what was read."""
+        intake: Intake = self.processor.intake
+        mono = time.monotonic()
+        for attributes, start, end, failed, started, ended in intake.take():
+            duration = -1.0 if start is None or end is None else (end - start) / 1e9
+            if started is not None and (duration < 0 or started < life.jumped_at):
+                duration = ended - started
+            one = attempt(attributes, duration, failed=failed, at=now - (mono - ended))
+            if one is not None:
+                life.board.fold(one)
+        readings, self._readings = self._readings, []
+        for name, value, attributes, at in readings:
+            life.board.read(name, value, attributes, at)
+        age = intake.oldest(mono)
+        if age is not None:
+            life.busy_until = now + _QUIET
+        if now < life.busy_until:  # for a while after the last call it is known that there is none
+            life.board.read(_INFLIGHT, age or 0.0, {}, now)
+
+    def _judge(self, life: _Life, ledger: Ledger, now: float, wall: float) -> None:
+        """Share what was counted; where this process holds the lease, tick and tell."""
+        self._share(life, ledger, now)
+        epoch = ledger.lease(life.worker, now)
+        self.facts.judging, self.facts.epoch = epoch is not None, epoch
+        if epoch is None:
+            life.judge.forget()
+            life.restored, life.mark = False, 0
+            return
+        if not life.restored:
+            self._restore(life, ledger, now, wall)
+        self._absorb(life, ledger)
+        self._commit(life, ledger, epoch, life.judge.tick(now, wall), now, wall)
+
+    def _share(self, life: _Life, ledger: Ledger, now: float) -> None:
+        slots = [
+            Shared(
+                group=life.names[group],
+                key=key,
+                worker=life.worker,
+                number=number,
+                content=slot.pack(),
+                boot=life.boot,
+            )
+            for group, key, number, slot in life.board.changed(life.shared_from)
+        ]
+        ledger.share(slots, now)
+        life.shared_from = int(now / SLOT)
+
+    def _absorb(self, life: _Life, ledger: Ledger) -> None:
+        others, life.mark = ledger.shared(life.mark, life.worker)
+        for other in others:
+            group = life.groups.get(other.group)
+            if group is not None and other.boot == life.boot:
+                life.board.replace(group, other.key, other.worker, other.number, Slot.unpack(other.content))
+
+    def _restore(self, life: _Life, ledger: Ledger, now: float, wall: float) -> None:
+        for kept in ledger.kept():
+            gap = now - kept.at if kept.boot == life.boot else wall - kept.wall
+            alert = msgspec.convert(kept.content, Alert)
+            life.judge.restore(kept.rule, kept.digest, alert, max(0.0, gap))
+        life.restored = True
+
+    def _commit(
+        self, life: _Life, ledger: Ledger, epoch: int, changes: Sequence[Change], now: float, wall: float
+    ) -> None:
+        """Keep what moved, and queue what is to be told, in one step."""
+        told = [(change, said) for change in changes if (said := message.write(change)) is not None]
+        if self.facts.fallback:
+            told = [(change, _scoped(said)) for change, said in told]
+        moved = [change for change in changes if change.before != change.alert.state or change.notice is not None]
+        if now - life.kept_at >= _KEEP:
+            life.kept_at = now
+            moved = list(changes)
+        if moved:
+            firing = [
+                message.describe(one.rule, one.alert) for one in life.judge.standing() if one.alert.state == "firing"
+            ]
+            rows = self._outlet.address([said for _, said in told], firing)
+            if not ledger.commit(epoch, [_keep(change, now, wall, life.boot) for change in moved], rows):
+                life.judge.forget()  # another process judges by now, and has told what it found
+                life.restored = False
+                return
+        self._outlet.deliver(ledger)
+        for watcher in self._watchers if told else ():
+            with boundary.guard("alert.watch"):
+                watcher(told)
+
+    def _follow_file(self, life: _Life, now: float, wall: float) -> None:
+        """Take the rules up when their file changed; one with a mistake leaves the old ones in force."""
+        stamp = self._look()
+        if stamp == life.stamp:
+            return
+        first, life.stamp = not life.names, stamp
+        fresh = self._load()
+        if fresh.faults and not first:
+            self.facts.reload_failures += 1
+            boundary.logger.warning("%s; the rules that were in force stay", fresh.faults[0])
+            return
+        for fault in fresh.faults:
+            boundary.logger.warning("%s; the rule is left out", fault)
+        self.facts.rules = len(fresh.rules)
+        self.facts.reloads += not first
+        changes = life.judge.reload(fresh.rules, wall)
+        life.names = {group: _write(group) for group in life.board.series}
+        life.groups = {text: group for group, text in life.names.items()}
+        life.mark = life.shared_from = 0
+        if changes and life.ledger is not None and self.facts.epoch is not None:
+            self._commit(life, life.ledger, self.facts.epoch, changes, now, wall)
+
+    def _look(self) -> tuple[int, int] | None:
+        if self._file is None:
+            return (0, 0)
+        with contextlib.suppress(OSError):
+            found = self._file.stat()
+            return found.st_mtime_ns, found.st_size
+        return (-1, -1)
+
+    def _watch_clock(self, life: _Life, now: float, wall: float) -> None:
+        offset = wall - now
+        if life.offset is not None and abs(offset - life.offset) > _JUMP:
+            life.jumped_at = time.monotonic()
+            self.facts.clock_jumps += 1
+            boundary.logger.warning("the wall clock jumped by %+.1f s; alerts do not go by it", offset - life.offset)
+        life.offset = offset
+
+    def _leave(self, life: _Life, now: float, wall: float) -> None:
+        """Count and share once more; say nothing about an end, for a process that exits has not recovered."""
+        if life.ledger is None:
+            return
+        self._fold(life, now)
+        with contextlib.suppress(OSError):
+            self._share(life, life.ledger, now)
+            if self.facts.epoch is not None:
+                kept = [_keep(change, now, wall, life.boot) for change in life.judge.standing()]
+                life.ledger.commit(self.facts.epoch, kept, ())
+            life.ledger.release(life.worker)
+
+
+def load_rules(file: Path | None, *, defaults: bool) -> Callable[[], RuleSet]:
+    """What `Engine` reads its rules with."""
+    return lambda: schema.load(file, defaults=defaults)
+
+
+def _keep(change: Change, now: float, wall: float, boot: str) -> Kept:
+    alert, rule = change.alert, change.rule
+    return Kept(
+        fingerprint=change.fingerprint,
+        rule=rule.name,
+        digest=rule.digest,
+        state=alert.state,
+        content={field.name: getattr(alert, field.name) for field in fields(alert)},
+        labels=message.describe(rule, alert).labels,
+        at=now,
+        wall=wall,
+        boot=boot,
+    )
+
+
+def _write(group: Group) -> str:
+    """A group as other workers with the same rules write it."""
+    return msgspec.json.encode(msgspec.to_builtins(group)).decode()
+
+
+def _scoped(said: Message) -> Message:
+    return msgspec.structs.replace(said, labels={**said.labels, SCOPE: "process"})

@@ -1,0 +1,85 @@
+"""Room alert: a ledger that a process has to itself and that dies with it: for where there is no store."""
+
+import threading
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from otel_llm.ledger import MOST_ROWS, Kept, Row, Shared
+
+
+class MemoryLedger:
+    """Alerts and messages in memory.
+
+    Attributes:
+        dropped: Messages that were one too many.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, Kept] = {}
+        self._rows: dict[str, Row] = {}
+        self._settled: dict[str, str] = {}
+        self.dropped = 0
+
+    def lease(self, owner: str, now: float) -> int | None:  # noqa: ARG002
+        """Always: there is nobody else."""
+        return 1
+
+    def release(self, owner: str) -> None:
+        """Nobody takes over."""
+
+    def share(self, slots: Sequence[Shared], now: float) -> None:
+        """Nobody listens."""
+
+    def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:  # noqa: ARG002
+        """Nobody told anything."""
+        return (), since
+
+    def kept(self) -> Sequence[Kept]:
+        """All alerts as they were kept."""
+        with self._lock:
+            return tuple(self._kept.values())
+
+    def commit(self, epoch: int, kept: Sequence[Kept], rows: Sequence[Row]) -> bool:  # noqa: ARG002
+        """Keep alerts and queue messages."""
+        with self._lock:
+            for one in kept:
+                self._kept[one.fingerprint] = one
+            for row in rows:
+                if row.identity not in self._rows and row.identity not in self._settled:
+                    self._rows[row.identity] = row
+            self._shrink()
+        return True
+
+    def due(self, receiver: str, now: float, most: int) -> Sequence[Row]:
+        """Messages for ``receiver`` whose time has come, oldest first; of one alert only the oldest."""
+        found: list[Row] = []
+        seen: set[str] = set()
+        with self._lock:
+            for row in self._rows.values():
+                if row.receiver != receiver or row.message.fingerprint in seen:
+                    continue
+                seen.add(row.message.fingerprint)
+                if row.next_at <= now:
+                    found.append(row)
+        return found[:most]
+
+    def settle(self, row: Row, outcome: Literal["sent", "dead", "again"], next_at: float, error: str | None) -> None:  # noqa: ARG002
+        """Say how a try went."""
+        with self._lock:
+            if outcome == "again":
+                if row.identity in self._rows:
+                    self._rows[row.identity] = msgspec.structs.replace(row, attempts=row.attempts + 1, next_at=next_at)
+                return
+            self._rows.pop(row.identity, None)
+            self._settled[row.identity] = outcome
+            while len(self._settled) > MOST_ROWS:
+                del self._settled[next(iter(self._settled))]
+
+    def _shrink(self) -> None:
+        while len(self._rows) > MOST_ROWS:
+            repeats = (identity for identity, row in self._rows.items() if row.message.repeat)
+            del self._rows[next(repeats, next(iter(self._rows)))]
+            self.dropped += 1

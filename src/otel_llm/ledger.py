@@ -1,0 +1,148 @@
+"""What alerting keeps beyond a process, and the door to where it is kept. No I/O, no clock.
+
+``alert`` asks, ``store`` gives, and neither knows the other: a ledger in SQLite makes the workers of a host one, one in
+Redis a fleet. Times are on the clock of slots (since the machine started) where they are compared with now, so that a
+jump of the wall clock moves nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
+
+LEASE: Final = 3.0
+"""How long a judge is trusted without a sign of life [s]."""
+
+MOST_ROWS: Final = 10_000
+"""Messages that may wait; beyond, the oldest repeats go first and are counted."""
+
+
+class LedgerError(OSError):
+    """The ledger cannot be read or written now; another try may succeed."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One word about one episode of one alert.
+
+    Attributes:
+        status: ``firing`` or ``resolved``.
+        labels: With ``alertname``.
+        annotations: Rendered, with ``value``, ``threshold``, ``window``, ``samples``, ``episode`` and, where there is
+            one, ``reason``.
+        starts_at: When it fired (wall clock) [s]; the same for every word about the episode.
+        ends_at: When it resolved (wall clock) [s].
+        fingerprint: Who it is.
+        episode: How often it fired so far.
+        repeat: How often this was said before.
+    """
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    starts_at: float
+    ends_at: float | None
+    fingerprint: str
+    episode: int
+    repeat: int = 0
+
+    @property
+    def identity(self) -> str:
+        """The same for every try to deliver this word; an ``Idempotency-Key``."""
+        repeat = f":{self.repeat}" if self.repeat else ""
+        return f"{self.fingerprint}:{int(self.starts_at * 1000)}:{self.status}{repeat}"
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """One slot of one series of one worker; a later word about the same slot replaces it.
+
+    Attributes:
+        group: What its series has in common, as the engine writes it.
+        key: Values of ``by``.
+        worker: Who counted.
+        number: Of the slot.
+        content: What it counted.
+        boot: Which boot of the machine ``number`` belongs to.
+    """
+
+    group: str
+    key: tuple[str, ...]
+    worker: str
+    number: int
+    content: list[Any]
+    boot: str
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert as it is kept.
+
+    Attributes:
+        fingerprint: Who it is.
+        rule: Its rule's name.
+        digest: Of its rule when it was judged.
+        state: ``inactive``, ``pending`` or ``firing``.
+        content: The state machine's own fields.
+        labels: As they are told, static ones too.
+        at: When it was judged (clock of slots) [s].
+        wall: When it was judged (wall clock) [s].
+        boot: Which boot of the machine ``at`` belongs to.
+    """
+
+    fingerprint: str
+    rule: str
+    digest: str
+    state: Literal["inactive", "pending", "firing"]
+    content: dict[str, Any]
+    labels: dict[str, str]
+    at: float
+    wall: float
+    boot: str
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A message on its way to one receiver.
+
+    Attributes:
+        identity: ``RECEIVER:`` and the message's identity; unique.
+        receiver: Who gets it.
+        message: What.
+        attempts: Tries so far.
+        next_at: Not before this (clock of slots) [s].
+        created: (wall clock) [s]
+        boot: Which boot of the machine ``next_at`` belongs to.
+    """
+
+    identity: str
+    receiver: str
+    message: Message
+    attempts: int = 0
+    next_at: float = 0.0
+    created: float = 0.0
+    boot: str = ""
+
+
+class Ledger(Protocol):
+    """What the engine keeps. Each may raise `LedgerError`: then the engine judges its own slice and says so."""
+
+    def lease(self, owner: str, now: float) -> int | None:
+        """Become or stay the judge for `LEASE` seconds; the epoch while held, ``None`` while another one is."""
+
+    def release(self, owner: str) -> None:
+        """Stop being the judge."""
+
+    def share(self, slots: Sequence[Shared], now: float) -> None:
+        """Tell the others what this worker counted, and forget what no window reaches."""
+
+    def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
+        """What others told after mark ``since``, and the next mark; 0 is the beginning."""
+
+    def kept(self) -> Sequence[Kept]:
+        """All alerts as they were kept."""
+
+    def commit(self, epoch: int, kept: Sequence[Kept], rows: Sequence[Row]) -> bool:
+        """Keep alerts and queue messages, both or neither; ``False`` when the epoch is over. A row is queued once."""
+
+    def due(self, receiver: str, now: float, most: int) -> Sequence[Row]:
+        """Messages for ``receiver`` whose time has come, oldest first; of one alert only the oldest."""
+
+    def settle(self, row: Row, outcome: Literal["sent", "dead", "again"], next_at: float, error: str | None) -> None:
+        """Say how a try went."""

@@ -1,0 +1,163 @@
+"""The engine with its thread, real spans of the SDK, and a ledger in memory."""
+
+import os
+import time
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+
+from otel_llm import semconv
+from otel_llm.alert import schema
+from otel_llm.alert.engine import Engine
+from otel_llm.alert.memory import MemoryLedger
+from otel_llm.document import Document, parse
+from otel_llm.ledger import LedgerError
+
+RULES = """
+groups:
+- name: g
+  interval: 1s
+  rules:
+  - alert: Errors
+    signal: error_rate
+    window: 30s
+    threshold: 0.1
+    min_samples: 4
+    keep_firing_for: 0s
+  - alert: Stuck
+    signal: inflight_max_age
+    stat: max
+    window: 5s
+    threshold: 0.5
+    keep_firing_for: 0s
+"""
+WITHIN = 10.0
+
+
+def interpret(text):
+    document = Document(name="rules.yaml")
+    parse(text.encode(), document)
+    return schema.interpret([document])
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def engine(told):
+    engine = Engine(lambda: interpret(RULES))
+    engine.watch(lambda changes: told.extend(said for _, said in changes))
+    yield engine
+    engine.stop(2.0)
+
+
+@pytest.fixture
+def tracer(engine):
+    provider = TracerProvider()
+    provider.add_span_processor(engine.processor)
+    return provider.get_tracer("test")
+
+
+def call(tracer, **attributes):
+    with tracer.start_as_current_span("chat m", attributes={semconv.OPERATION_NAME: "chat", **attributes}):
+        pass
+
+
+def fail(tracer):
+    call(tracer, **{semconv.OUTCOME: "error", semconv.ERROR_TYPE: "500"})
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_failing_calls_are_told_within_seconds(engine, tracer, told):
+    for _ in range(5):
+        fail(tracer)
+    wait_for(lambda: told)
+    assert (told[0].labels["alertname"], told[0].annotations["value"]) == ("Errors", "1")
+
+
+def test_a_call_that_does_not_end_is_told(engine, tracer, told):
+    span = tracer.start_span("chat m", attributes={semconv.OPERATION_NAME: "chat"})
+    wait_for(lambda: [said.labels["alertname"] for said in told] == ["Stuck"])
+    span.end()
+    wait_for(lambda: [said.status for said in told] == ["firing", "resolved"])
+
+
+def test_other_spans_are_not_counted_and_start_no_thread(engine, tracer):
+    with tracer.start_as_current_span("GET /"):
+        pass
+    assert engine.processor.intake.seen == 0
+    assert engine._life is None
+
+
+def test_a_ledger_that_fails_leaves_a_process_to_itself(told):
+    broken = [True]
+
+    class Failing(MemoryLedger):
+        def lease(self, owner, now):
+            if broken[0]:
+                message = "disk is gone"
+                raise LedgerError(message)
+            return super().lease(owner, now)
+
+    engine = Engine(lambda: interpret(RULES), ledger=Failing)
+    engine.watch(lambda changes: told.extend(said for _, said in changes))
+    provider = TracerProvider()
+    provider.add_span_processor(engine.processor)
+    for _ in range(5):
+        fail(provider.get_tracer("test"))
+    wait_for(lambda: told)
+    assert told[0].labels["scope"] == "process"
+    assert engine.facts.fallback
+    broken[0] = False
+    wait_for(lambda: not engine.facts.fallback)
+    engine.stop(2.0)
+
+
+def test_a_rule_file_that_changes_is_taken_up_and_one_with_a_mistake_is_not(tmp_path, caplog):
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES)
+    engine = Engine(lambda: schema.load(file, defaults=False), file=file)
+    engine.start()
+    wait_for(lambda: engine.facts.rules == 2)
+    file.write_text(RULES.replace("threshold: 0.1", "treshold: 0.1"))
+    wait_for(lambda: engine.facts.reload_failures == 1)
+    assert engine.facts.rules == 2
+    file.write_text(RULES.partition("  - alert: Stuck")[0])
+    wait_for(lambda: engine.facts.rules == 1)
+    engine.stop(2.0)
+
+
+def test_a_fork_judges_by_itself(engine, tracer):
+    fail(tracer)
+    wait_for(lambda: engine.processor.intake.taken == 1)
+    pid = os.fork()
+    if pid == 0:
+        fail(tracer)
+        deadline = time.monotonic() + WITHIN
+        while engine.processor.intake.taken != 1 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os._exit(0 if engine.processor.intake.seen == engine.processor.intake.taken == 1 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_stopping_takes_no_time(engine, tracer):
+    fail(tracer)
+    before = time.monotonic()
+    engine.stop(2.0)
+    assert time.monotonic() - before < 1.0
+
+
+def test_what_waits_is_bounded_and_what_is_lost_is_counted(engine):
+    intake = engine.processor.intake
+    for number in range(intake.ended.maxlen + 9):
+        intake.seen = number + 1
+        intake.ended.append(({}, 0, 1, False, None, 0.0))
+    assert intake.dropped() == intake.seen - intake.ended.maxlen
