@@ -37,7 +37,8 @@ def test_every_attribute_of_a_call_is_explained():
 
 
 def test_every_name_on_the_wire_is_explained():
-    prefixes = ("gen_ai.", "otel_llm.", "otel.", "server.", "http.", "error.", "hw.", "network.")
+    prefixes = ("gen_ai.", "otel_llm.", "otel.", "server.", "http.", "error.", "hw.", "system.")
+    prefixes += ("process.", "cpu.", "disk.", "network.")
     literals = [value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)]
     used = {value for value in literals if value.startswith(prefixes)}
     used = {f"{name}*" if name.endswith(".") else name for name in used}

@@ -16,6 +16,7 @@ import msgspec
 from otel_llm import kind, semconv
 from otel_llm.document import Document, Fault, did_you_mean, quote, read
 from otel_llm.logs import Config as LogConfig
+from otel_llm.probe.settings import Config as ProbeConfig
 from otel_llm.record.settings import Config as RecordConfig
 from otel_llm.store.database import Config as StoreConfig
 from otel_llm.store.database import default_path
@@ -23,7 +24,7 @@ from otel_llm.store.database import default_path
 PREFIX: Final = "OTEL_LLM_"
 FILE_NAME: Final = "otel-llm.yaml"
 
-RESERVED: Final = ("alerts.rules", "redis.url", "probe.host", "probe.gpu", "probe.interval")
+RESERVED: Final = ("alerts.rules", "redis.url")
 """Keys of parts that this version does not have; setting one is told as such, not as a spelling mistake."""
 
 
@@ -32,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     record: RecordConfig = msgspec.field(default_factory=RecordConfig)
+    probe: ProbeConfig = msgspec.field(default_factory=ProbeConfig)
     log: LogConfig = msgspec.field(default_factory=LogConfig)
 
 

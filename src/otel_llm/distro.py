@@ -23,7 +23,10 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk.trace import TracerProvider, id_generator
 
-from otel_llm import boundary, config, leaving, logs
+from otel_llm import boundary, config, leaving, logs, semconv
+from otel_llm.probe import sources
+from otel_llm.probe.observation import Observer
+from otel_llm.probe.reporter import Reporter
 from otel_llm.record import transport
 from otel_llm.record.ids import IdGenerator
 from otel_llm.record.sampling import RecordInferences
@@ -36,8 +39,11 @@ STORE: Final = "sqlite"
 _LAZY: Final = frozenset({"httpx", "httpx2", "openai", "anthropic", "requests", "urllib3", "botocore"})
 """Instrumentors, named as the library they patch, that wait for its import instead of causing it."""
 
-_METRIC_INTERVAL: Final = 10.0
-"""Time between two collections of metrics into the store [s]."""
+_SHORTEST_INTERVAL: Final = 0.1
+"""Between two collections of metrics into the store, whatever the setting says [s]."""
+
+_FIRST_LOOK: Final = 0.5
+"""From the first call until the machine is looked at [s]: a short program has utilisations too, at its exit."""
 
 _EXIT_BUDGET: Final = 1.0
 """Most time that the store may take of the process's exit [s]."""
@@ -116,7 +122,8 @@ def attach(arguments: Mapping[str, object] | None = None) -> None:
         if isinstance(tracer_provider, TracerProvider):
             _harden(tracer_provider)
         if settings.store.enabled:
-            _attach_store(settings.store)
+            _attach_store(settings.store, settings.probe.interval)
+        _attach_probe(settings)
         if "preload" not in _attached:
             _attached["preload"] = True
             for library in transport.LIBRARIES:
@@ -151,8 +158,13 @@ def _harden(provider: TracerProvider) -> None:
         provider.sampler = RecordInferences(provider.sampler)
 
 
-def _attach_store(settings: database.Config) -> None:
-    """Have spans, metrics and logs kept, each signal unless the environment names other exporters for it."""
+def _attach_store(settings: database.Config, interval: float) -> None:
+    """Have spans, metrics and logs kept, each signal unless the environment names other exporters for it.
+
+    Args:
+        settings: The store's.
+        interval: Between two collections of metrics [s].
+    """
     store = database.shared(settings.path, settings)
     providers = {
         "traces": trace.get_tracer_provider(),
@@ -165,7 +177,7 @@ def _attach_store(settings: database.Config) -> None:
         if signal == "traces" and hasattr(provider, "add_span_processor"):
             provider.add_span_processor(exporters.StoreSpanProcessor(store))
         elif signal == "metrics" and hasattr(provider, "add_metric_reader"):
-            _attached["reader"] = exporters.StoreMetricReader(store, _METRIC_INTERVAL)
+            _attached["reader"] = exporters.StoreMetricReader(store, max(interval, _SHORTEST_INTERVAL))
             provider.add_metric_reader(_attached["reader"])
         elif signal == "logs" and hasattr(provider, "add_log_record_processor"):
             provider.add_log_record_processor(exporters.StoreLogProcessor(store))
@@ -174,6 +186,32 @@ def _attach_store(settings: database.Config) -> None:
         _attached[signal] = provider
     _attached["database"] = store
     _register_exit()
+
+
+def _attach_probe(settings: config.Settings) -> None:
+    """Have the machine read whenever a reader collects; once a host for whatever goes to the same place."""
+    provider = metrics.get_meter_provider()
+    offers = sources.offered(settings.probe)
+    if not offers or _attached.get("probed") is provider:
+        return
+    ends = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
+    kept = settings.store.path if settings.store.enabled and STORE in exporter_names("metrics", os.environ) else None
+    place = "\n".join((kept or "", *(os.environ.get(name, "") for name in ends)))
+    observer = Observer(offers, interval=max(settings.probe.interval, _SHORTEST_INTERVAL), reporter=Reporter(place))
+    observer.register(provider.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION))
+    _attached.update(probed=provider, observer=observer)
+    if settings.store.enabled:
+        _look_soon(_attached["database"], observer)
+
+
+def _look_soon(store: database.Database, observer: Observer) -> None:
+    """Have the machine looked at once, soon after the first call."""
+
+    def look() -> None:
+        cancel()
+        observer.readings()
+
+    cancel = store.every(_FIRST_LOOK, look)
 
 
 def _register_exit() -> None:
@@ -285,6 +323,8 @@ def _leave() -> None:
     with boundary.guard("distro.leave"):
         leaving.begin()
         transport.end_all()
+        if "observer" in _attached:
+            _attached["observer"].finish()
         store, reader = _attached.get("database"), _attached.get("reader")
         if store is None:
             return

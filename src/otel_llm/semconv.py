@@ -185,6 +185,57 @@ TIME_PER_OUTPUT_TOKEN_BUCKETS: Final = (
 TOKEN_BUCKETS: Final = (*(4.0**power for power in range(14)),)
 """[{token}] Powers of four from 1 to 67,108,864, as the convention advises."""
 
+# --- the machine: semantic conventions ``system``, ``process``, ``cpu``, ``disk``, ``network`` ----------------------
+
+METRIC_SYSTEM_CPU_UTILIZATION: Final = "system.cpu.utilization"
+METRIC_SYSTEM_LOAD_1: Final = "system.cpu.load_average.1m"
+METRIC_SYSTEM_LOAD_5: Final = "system.cpu.load_average.5m"
+METRIC_SYSTEM_LOAD_15: Final = "system.cpu.load_average.15m"
+METRIC_SYSTEM_MEMORY_USAGE: Final = "system.memory.usage"
+METRIC_SYSTEM_MEMORY_LIMIT: Final = "system.memory.limit"
+METRIC_SYSTEM_MEMORY_UTILIZATION: Final = "system.memory.utilization"
+METRIC_SYSTEM_PAGING_USAGE: Final = "system.paging.usage"
+METRIC_SYSTEM_PAGING_UTILIZATION: Final = "system.paging.utilization"
+METRIC_SYSTEM_DISK_IO: Final = "system.disk.io"
+METRIC_SYSTEM_NETWORK_IO: Final = "system.network.io"
+METRIC_PROCESS_CPU_TIME: Final = "process.cpu.time"
+METRIC_PROCESS_CPU_UTILIZATION: Final = "process.cpu.utilization"
+METRIC_PROCESS_MEMORY_USAGE: Final = "process.memory.usage"
+METRIC_PROCESS_THREAD_COUNT: Final = "process.thread.count"
+METRIC_PROCESS_FILE_DESCRIPTOR_COUNT: Final = "process.unix.file_descriptor.count"
+
+CPU_MODE: Final = "cpu.mode"
+CPU_MODE_USER: Final = "user"
+CPU_MODE_NICE: Final = "nice"
+CPU_MODE_SYSTEM: Final = "system"
+CPU_MODE_IDLE: Final = "idle"
+CPU_MODE_IOWAIT: Final = "iowait"
+CPU_MODE_INTERRUPT: Final = "interrupt"
+CPU_MODE_STEAL: Final = "steal"
+
+MEMORY_STATE: Final = "system.memory.state"
+MEMORY_STATE_USED: Final = "used"
+MEMORY_STATE_FREE: Final = "free"
+MEMORY_STATE_CACHED: Final = "cached"
+MEMORY_STATE_BUFFERS: Final = "buffers"
+PAGING_STATE: Final = "system.paging.state"
+PAGING_STATE_USED: Final = "used"
+PAGING_STATE_FREE: Final = "free"
+DISK_IO_DIRECTION: Final = "disk.io.direction"
+DISK_IO_READ: Final = "read"
+DISK_IO_WRITE: Final = "write"
+NETWORK_IO_RECEIVE: Final = "receive"
+NETWORK_IO_TRANSMIT: Final = "transmit"
+
+LIMIT_SOURCE: Final = "otel_llm.limit.source"
+LIMIT_SOURCE_CGROUP: Final = "cgroup"
+LIMIT_SOURCE_HOST: Final = "host"
+
+UNIT_BYTES: Final = "By"
+UNIT_RATIO: Final = "1"
+UNIT_THREADS: Final = "{thread}"
+UNIT_FILE_DESCRIPTORS: Final = "{file_descriptor}"
+
 # --- environment ---------------------------------------------------------------------------------------------------
 # Each is the YAML key's path in capitals; ``config.py`` derives them, ``opentelemetry-instrument`` reads this module's
 # names (entry-point group ``opentelemetry_environment_variables``) and makes a flag of every ``OTEL_LLM_*``.
@@ -197,6 +248,9 @@ OTEL_LLM_STORE_MAX_AGE: Final = "OTEL_LLM_STORE_MAX_AGE"
 OTEL_LLM_RECORD_ENABLED: Final = "OTEL_LLM_RECORD_ENABLED"
 OTEL_LLM_RECORD_HOSTS: Final = "OTEL_LLM_RECORD_HOSTS"
 OTEL_LLM_RECORD_PATHS: Final = "OTEL_LLM_RECORD_PATHS"
+OTEL_LLM_PROBE_HOST: Final = "OTEL_LLM_PROBE_HOST"
+OTEL_LLM_PROBE_GPU: Final = "OTEL_LLM_PROBE_GPU"
+OTEL_LLM_PROBE_INTERVAL: Final = "OTEL_LLM_PROBE_INTERVAL"
 OTEL_LLM_LOG_FILE: Final = "OTEL_LLM_LOG_FILE"
 OTEL_LLM_LOG_LEVEL: Final = "OTEL_LLM_LOG_LEVEL"
 OTEL_LLM_LOG_MAX_SIZE: Final = "OTEL_LLM_LOG_MAX_SIZE"

@@ -755,6 +755,26 @@ _SETTING_TERMS: Final = (
         source="user",
     ),
     Term(
+        name="probe.host",
+        kind="setting",
+        meaning="Whether the machine and the process are read.",
+        source="user",
+    ),
+    Term(
+        name="probe.gpu",
+        kind="setting",
+        meaning="Whether the cards are read.",
+        source="user",
+    ),
+    Term(
+        name="probe.interval",
+        kind="setting",
+        unit=semconv.UNIT_SECONDS,
+        meaning="Time between two readings of the machine, and between two collections of metrics into the store; at "
+        "least 100 ms.",
+        source="user",
+    ),
+    Term(
         name="log.file",
         kind="setting",
         meaning="A file for the messages of otel-llm itself, beside the application's logging. Several processes may "
@@ -779,6 +799,43 @@ _SETTING_TERMS: Final = (
         kind="setting",
         meaning="How many turned log files are kept beside the one that is written.",
         source="user",
+    ),
+)
+
+_HOST_ATTRIBUTE_TERMS: Final = (
+    Term(
+        name=semconv.CPU_MODE,
+        kind="attribute",
+        meaning="What CPU time was spent in: `user`, `nice`, `system`, `interrupt`, `steal` (by other guests of the "
+        "machine), `iowait`, `idle`.",
+        absent="the series is the whole",
+        source="the kernel",
+    ),
+    Term(
+        name=semconv.MEMORY_STATE,
+        kind="attribute",
+        meaning="What memory is: `used`, `free`, `cached`, `buffers`.",
+        absent="the series is the whole",
+        source="the kernel",
+    ),
+    Term(
+        name=semconv.PAGING_STATE,
+        kind="attribute",
+        meaning="What swap is: `used` or `free`.",
+        source="the kernel",
+    ),
+    Term(
+        name=semconv.DISK_IO_DIRECTION,
+        kind="attribute",
+        meaning="`read` or `write`.",
+        source="the kernel",
+    ),
+    Term(
+        name=semconv.LIMIT_SOURCE,
+        kind="attribute",
+        meaning="What a utilisation is a share of: `cgroup`, the limit of the container (or of the service, as systemd "
+        "sets it); `host`, the machine.",
+        source="the kernel",
     ),
 )
 
@@ -830,8 +887,8 @@ _CARD_ATTRIBUTE_TERMS: Final = (
     Term(
         name=semconv.NETWORK_IO_DIRECTION,
         kind="attribute",
-        meaning="`transmit` or `receive`.",
-        source="the card's driver",
+        meaning="`transmit` or `receive`: over the network, or over PCIe.",
+        source="the kernel; the card's driver",
     ),
     Term(
         name=semconv.ENERGY_METHOD,
@@ -869,7 +926,7 @@ _PROBE_TERMS: Final = tuple(
 )
 
 TERMS: Final = (
-    *(*_CALL_TERMS, *_METRIC_ATTRIBUTE_TERMS, *_CARD_ATTRIBUTE_TERMS),
+    *(*_CALL_TERMS, *_METRIC_ATTRIBUTE_TERMS, *_HOST_ATTRIBUTE_TERMS, *_CARD_ATTRIBUTE_TERMS),
     *(*_METRIC_TERMS, *_PROBE_TERMS),
     *(*_EVENT_TERMS, *_FIGURE_TERMS, *_SETTING_TERMS),
 )

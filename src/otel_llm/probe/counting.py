@@ -17,17 +17,20 @@ class Counts:
 
     Args:
         names: The metrics that are counters; readings of others pass unchanged.
+        own: Those of them that began at 0 in this process, and are counted from there.
     """
 
-    def __init__(self, names: frozenset[str]) -> None:
+    def __init__(self, names: frozenset[str], own: frozenset[str] = frozenset()) -> None:
         self._names = names
+        self._own = own
         self._series: dict[tuple[str, frozenset[tuple[str, str]]], tuple[float, float]] = {}
 
     def since(self, readings: Sequence[Reading]) -> list[Reading]:
         """``readings`` with counters counted from their first reading.
 
-        What a counter that fell did before it fell is not known: it goes on from where it was. Beyond 2,000 series,
-        new ones are left out.
+        What a counter that fell did before it fell is not known: its count goes on from where it was. One of the
+        process's own that fell is that of a forked child, and began again at 0. Beyond 2,000 series, new ones are left
+        out.
         """
         return [
             reading if reading.name not in self._names else reading._replace(value=value)
@@ -39,10 +42,11 @@ class Counts:
         if reading.name not in self._names:
             return reading.value
         key = (reading.name, _identity(reading.attributes))
-        last, count = self._series.get(key, (reading.value, 0))
+        own = reading.name in self._own
+        last, count = self._series.get(key, (0 if own else reading.value, 0))
         if key not in self._series and len(self._series) >= _MAX_SERIES:
             return None
-        count += max(0, reading.value - last)
+        count += reading.value if own and reading.value < last else max(0, reading.value - last)
         self._series[key] = (reading.value, count)
         return count
 

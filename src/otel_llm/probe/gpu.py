@@ -4,14 +4,26 @@ What is offered here goes to `observation.Observer`. Cards are slow to read (a s
 that a thread of their own does it.
 """
 
-from otel_llm.probe import nvml
 from otel_llm.probe.instruments import GPU, GPU_PROCESS
 from otel_llm.probe.observation import Offer
+from otel_llm.probe.reading import Source
 
 
 def offers() -> tuple[Offer, ...]:
     """The cards of this host, and what they hold for this process."""
     return (
-        Offer(open=nvml.open_cards, instruments=GPU, shared=True, slow=True),
-        Offer(open=nvml.open_own, instruments=GPU_PROCESS, slow=True),
+        Offer(open=_nvidia, instruments=GPU, shared=True, slow=True),
+        Offer(open=_nvidia_own, instruments=GPU_PROCESS, slow=True),
     )
+
+
+def _nvidia() -> Source | None:
+    from otel_llm.probe import nvml  # noqa: PLC0415 - opened where it is read
+
+    return nvml.open_cards()
+
+
+def _nvidia_own() -> Source | None:
+    from otel_llm.probe import nvml  # noqa: PLC0415 - opened where it is read
+
+    return nvml.open_own()

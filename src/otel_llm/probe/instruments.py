@@ -6,6 +6,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from otel_llm import semconv
+
 Kind: TypeAlias = Literal["gauge", "counter", "updowncounter"]
 
 
@@ -20,6 +22,7 @@ class Instrument:
         formula: How it is worked out, ``None`` where it is simply read.
         source: Who says the value.
         absent: When there is no value; ``None`` when there always is one.
+        own: A counter that began at 0 with this process, not before it.
         words: Short words that people use for it.
     """
 
@@ -30,13 +33,165 @@ class Instrument:
     source: str
     formula: str | None = None
     absent: str | None = None
+    own: bool = False
     words: tuple[str, ...] = ()
 
 
-HOST: Final[tuple[Instrument, ...]] = ()
+_PROC: Final = "the kernel (`/proc`); psutil where there is none"
+_CGROUP: Final = "the kernel (`/proc`, and control groups where they set a limit); psutil where there is none"
+_UNREADABLE: Final = "the kernel does not let it be read"
+_OTHER: Final = "another process of the host reports it"
+
+HOST: Final = (
+    Instrument(
+        name=semconv.METRIC_SYSTEM_CPU_UTILIZATION,
+        kind="gauge",
+        unit=semconv.UNIT_RATIO,
+        meaning="Share of CPU time since the reading before. The series without `cpu.mode` is the whole, neither idle "
+        "nor waiting for I/O. In a container with a limit it is a share of the limit, and the modes are `user`, "
+        "`system` and `idle`.",
+        formula="time spent / (time passed x CPUs, or the container's limit)",
+        source=_CGROUP,
+        absent=f"it is the first reading, {_UNREADABLE}, or {_OTHER}",
+        words=("cpu",),
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_LOAD_1,
+        kind="gauge",
+        unit=semconv.UNIT_THREADS,
+        meaning="Threads of the host that ran or waited to, averaged over a minute; of the host in a container too.",
+        source=_PROC,
+        absent=_OTHER,
+        words=("load",),
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_LOAD_5,
+        kind="gauge",
+        unit=semconv.UNIT_THREADS,
+        meaning="The same over 5 minutes.",
+        source=_PROC,
+        absent=_OTHER,
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_LOAD_15,
+        kind="gauge",
+        unit=semconv.UNIT_THREADS,
+        meaning="The same over 15 minutes.",
+        source=_PROC,
+        absent=_OTHER,
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_MEMORY_USAGE,
+        kind="updowncounter",
+        unit=semconv.UNIT_BYTES,
+        meaning="Memory by `system.memory.state`; the states add up to the limit.",
+        source=_CGROUP,
+        absent=f"{_UNREADABLE}, or {_OTHER}",
+        words=("memory",),
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_MEMORY_LIMIT,
+        kind="updowncounter",
+        unit=semconv.UNIT_BYTES,
+        meaning="Memory that there is: the container's limit where there is one, else the machine's.",
+        source=_CGROUP,
+        absent=f"{_UNREADABLE}, or {_OTHER}",
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_MEMORY_UTILIZATION,
+        kind="gauge",
+        unit=semconv.UNIT_RATIO,
+        meaning="Share of the memory by state. The series without `system.memory.state` is the whole: what cannot be "
+        "had, a cache that the kernel would give back left out.",
+        formula="(limit - available) / limit; in a container (usage - inactive file pages) / limit",
+        source=_CGROUP,
+        absent=f"{_UNREADABLE}, or {_OTHER}",
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_PAGING_USAGE,
+        kind="updowncounter",
+        unit=semconv.UNIT_BYTES,
+        meaning="Swap by `system.paging.state`.",
+        source=_PROC,
+        absent=f"the host has no swap, {_UNREADABLE}, or {_OTHER}",
+        words=("swap",),
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_PAGING_UTILIZATION,
+        kind="gauge",
+        unit=semconv.UNIT_RATIO,
+        meaning="Share of the swap by `system.paging.state`.",
+        source=_PROC,
+        absent=f"the host has no swap, {_UNREADABLE}, or {_OTHER}",
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_DISK_IO,
+        kind="counter",
+        unit=semconv.UNIT_BYTES,
+        meaning="Bytes read from and written to all disks together since the first reading; what lies on top of "
+        "another disk (LVM, RAID, loop) is not counted twice.",
+        source=_PROC,
+        absent=f"there is no disk, {_UNREADABLE}, or {_OTHER}",
+        words=("disk",),
+    ),
+    Instrument(
+        name=semconv.METRIC_SYSTEM_NETWORK_IO,
+        kind="counter",
+        unit=semconv.UNIT_BYTES,
+        meaning="Bytes received and sent by all network cards together since the first reading, the loopback left out; "
+        "in a container by its interfaces.",
+        source=_PROC,
+        absent=f"there is no network, {_UNREADABLE}, or {_OTHER}",
+        words=("network",),
+    ),
+)
 """Of the machine or container: reported once per host."""
 
-PROCESS: Final[tuple[Instrument, ...]] = ()
+PROCESS: Final = (
+    Instrument(
+        name=semconv.METRIC_PROCESS_CPU_TIME,
+        kind="counter",
+        unit=semconv.UNIT_SECONDS,
+        meaning="CPU time of this process by `cpu.mode`.",
+        source=_PROC,
+        own=True,
+    ),
+    Instrument(
+        name=semconv.METRIC_PROCESS_CPU_UTILIZATION,
+        kind="gauge",
+        unit=semconv.UNIT_RATIO,
+        meaning="Share of the CPUs that this process may use, since the reading before.",
+        formula="CPU time / (time passed x CPUs that it may run on, or the container's limit)",
+        source=_CGROUP,
+        absent="it is the first reading",
+    ),
+    Instrument(
+        name=semconv.METRIC_PROCESS_MEMORY_USAGE,
+        kind="updowncounter",
+        unit=semconv.UNIT_BYTES,
+        meaning="Memory of this process that is in RAM (resident set).",
+        source=_PROC,
+        absent=_UNREADABLE,
+        words=("rss",),
+    ),
+    Instrument(
+        name=semconv.METRIC_PROCESS_THREAD_COUNT,
+        kind="updowncounter",
+        unit=semconv.UNIT_THREADS,
+        meaning="Threads of this process.",
+        source=_PROC,
+        absent=_UNREADABLE,
+    ),
+    Instrument(
+        name=semconv.METRIC_PROCESS_FILE_DESCRIPTOR_COUNT,
+        kind="updowncounter",
+        unit=semconv.UNIT_FILE_DESCRIPTORS,
+        meaning="Open files, sockets and pipes of this process.",
+        source=_PROC,
+        absent=_UNREADABLE,
+        words=("open_files",),
+    ),
+)
 """Of this process: reported by each."""
 
 GPU: Final[tuple[Instrument, ...]] = (
@@ -165,6 +320,7 @@ GPU: Final[tuple[Instrument, ...]] = (
         meaning="Questions that a card should have answered and did not, by `otel_llm.self.where`: the field.",
         source="counted here; a field that a card does not support is no error",
         absent="while there was none",
+        own=True,
     ),
 )
 """Of the cards: reported once per host."""

@@ -88,8 +88,9 @@ class Observer:
         self._offers = tuple(offers)
         self._reporter = reporter
         self._clock = clock
+        counters = [one for offer in offers for one in offer.instruments if one.kind == "counter"]
         self._counts = Counts(
-            frozenset(one.name for offer in offers for one in offer.instruments if one.kind == "counter")
+            frozenset(one.name for one in counters), frozenset(one.name for one in counters if one.own)
         )
         self._states: dict[int, _State] = {}
         self._subscribers: list[Receive] = []
@@ -128,10 +129,9 @@ class Observer:
         with state.lock:
             now = self._clock()
             for offer, slot in state.slots.items():
-                if offer.slow:
-                    self._have_read(state, offer)
-                elif now - slot.read_at >= self.interval / 2:
+                if not offer.slow and now - slot.read_at >= self.interval / 2:
                     fresh += self._read(offer, slot, now)
+            self._have_read(state)
             known = [reading for offer, slot in state.slots.items() for reading in self._told(offer, slot, now)]
             state.by_name = _observations(known)
         self._tell(fresh)
@@ -190,25 +190,31 @@ class Observer:
         stale = offer.slow and now - slot.read_at > _STALE * self.interval
         return () if stale else slot.readings
 
-    def _have_read(self, state: _State, offer: Offer) -> None:
+    def _have_read(self, state: _State) -> None:
         """Start the thread that reads slow sources, unless it runs or has nothing to read."""
-        if state.thread is None and not self._finishing.is_set() and self._may(offer):
+        runs = state.thread is not None and state.thread.is_alive()
+        if not runs and not self._finishing.is_set() and self._wanted(state):
             state.thread = threading.Thread(target=self._run, args=(state,), name="otel-llm-probe", daemon=True)
             with boundary.guard("probe.start"):
                 state.thread.start()
 
+    def _wanted(self, state: _State) -> list[tuple[Offer, _Slot]]:
+        """The slow sources that there are for this process."""
+        return [
+            (offer, slot)
+            for offer, slot in state.slots.items()
+            if offer.slow and not (slot.opened and slot.source is None) and self._may(offer)
+        ]
+
     def _run(self, state: _State) -> None:
-        slow = [(offer, slot) for offer, slot in state.slots.items() if offer.slow]
         with suppress_instrumentation():
-            while not self._finishing.is_set():
-                for offer, slot in slow:
+            while not self._finishing.is_set() and (wanted := self._wanted(state)):
+                for offer, slot in wanted:
                     self._tell(self._read_apart(offer, slot))
                 self._finishing.wait(self.interval)
 
     def _read_apart(self, offer: Offer, slot: _Slot) -> Sequence[Reading]:
         """Read a slow source while others are told what it said before."""
-        if slot.opened and slot.source is None:
-            return ()
         apart = _Slot(source=slot.source, opened=slot.opened)
         self._read(offer, apart, self._clock())
         slot.source, slot.opened = apart.source, apart.opened

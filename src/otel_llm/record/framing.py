@@ -23,8 +23,6 @@ DONE: Final = b"[DONE]"
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 """How a line of server-sent events begins."""
 
-_LONGEST_FIELD: Final = max(map(len, _FIELDS))
-
 
 class Framing(enum.Enum):
     """How messages follow each other in a body."""
@@ -52,7 +50,7 @@ def choose(content_type: str, start: bytes, *, array: bool = False) -> Framing |
     kind = content_type.partition(";")[0].strip().lower()
     if opening.startswith(_FIELDS) or (kind == "text/event-stream" and not opening.startswith((b"{", b"["))):
         return Framing.EVENTS
-    if 0 < len(opening) < _LONGEST_FIELD and any(name.startswith(opening) for name in _FIELDS):
+    if opening and any(name.startswith(opening) for name in _FIELDS):
         return None
     if array and opening.startswith(b"["):
         return Framing.ARRAY

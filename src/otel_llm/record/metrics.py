@@ -6,7 +6,6 @@ a reader collects. Attributes come from a short allow-list; the table is bounded
 
 import threading
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -18,8 +17,6 @@ from otel_llm.calls import Call
 _Key = tuple[tuple[str, str | bool | int | None], ...]
 _MAX_SERIES: Final = 2000
 _OVERFLOW: Final[_Key] = ((semconv.METRIC_OVERFLOW, True),)
-_INPUT: Final = (semconv.TOKEN_TYPE, semconv.TOKEN_TYPE_INPUT)
-_OUTPUT: Final = (semconv.TOKEN_TYPE, semconv.TOKEN_TYPE_OUTPUT)
 
 
 class ClientMetrics:
@@ -92,21 +89,26 @@ class ClientMetrics:
             duration: Start to end [s].
             context: Holds the call's span, for exemplars.
         """
-        key = _key(call.operation, call.provider, call.request_model, call.server_address)
-        attributes = _attributes(key)
+        key = _key(call)
+        attributes: dict[str, Any] = dict(key)
         self._count(key, resend=bool(call.resend_count))
         if call.usage_source == semconv.USAGE_SOURCE_PROVIDER:
-            if call.input_tokens is not None:
-                self._tokens.record(call.input_tokens, _attributes(key, _INPUT), context)
-            if call.output_tokens is not None:
-                self._tokens.record(call.output_tokens, _attributes(key, _OUTPUT), context)
+            self._record_tokens(call, attributes, context)
         if call.time_to_first_chunk is not None:
             self._first_chunk.record(call.time_to_first_chunk, attributes, context)
         if call.time_per_output_token is not None:
             self._per_token.record(call.time_per_output_token, attributes, context)
         if call.error_type is not None:
-            attributes = {**attributes, semconv.ERROR_TYPE: call.error_type}
+            attributes[semconv.ERROR_TYPE] = call.error_type
         self._duration.record(duration, attributes, context)
+
+    def _record_tokens(self, call: Call, attributes: dict[str, Any], context: Context) -> None:
+        for tokens, kind in (
+            (call.input_tokens, semconv.TOKEN_TYPE_INPUT),
+            (call.output_tokens, semconv.TOKEN_TYPE_OUTPUT),
+        ):
+            if tokens is not None:
+                self._tokens.record(tokens, {**attributes, semconv.TOKEN_TYPE: kind}, context)
 
     def _count(self, named: _Key, *, resend: bool) -> None:
         key: _Key = (*named, (semconv.RESEND, resend))
@@ -131,20 +133,17 @@ class ClientMetrics:
         return [Observation(value, dict(key)) for key, value in series]
 
 
-@lru_cache(_MAX_SERIES)
-def _key(operation: str, provider: str | None, model: str | None, address: str | None) -> _Key:
+def _key(call: Call) -> _Key:
     """The allow-list: what names a series of a finished call. Each more costs every call three times over."""
-    known = identity(operation, provider, model)
-    return known if address is None else (*known, (semconv.SERVER_ADDRESS, address))
+    named = (
+        (semconv.OPERATION_NAME, call.operation),
+        (semconv.PROVIDER_NAME, call.provider),
+        (semconv.REQUEST_MODEL, call.request_model),
+        (semconv.SERVER_ADDRESS, call.server_address),
+    )
+    return tuple([pair for pair in named if pair[1] is not None])
 
 
-@lru_cache(_MAX_SERIES)
-def _attributes(key: _Key, *more: tuple[str, str]) -> dict[str, Any]:
-    """What the SDK is given with a value: the same mapping each time, which it copies and nobody changes."""
-    return dict((*key, *more))
-
-
-@lru_cache(_MAX_SERIES)
 def identity(operation: str, provider: str | None, model: str | None) -> _Key:
     """What names a series before any answer is known."""
     named = ((semconv.OPERATION_NAME, operation), (semconv.PROVIDER_NAME, provider), (semconv.REQUEST_MODEL, model))

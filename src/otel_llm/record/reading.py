@@ -19,9 +19,6 @@ HELD: Final = 65_536
 INFLATED: Final = 64 * 1024 * 1024
 """Most bytes that one compressed body is inflated to; what lies beyond is not read."""
 
-_BEFORE_ALL: Final = float("inf")
-"""When the piece before the first came: no wait since then is longer than another."""
-
 _KEPT: Final = 32_768
 _HEAD: Final = 16_384
 _LAST: Final = 8
@@ -47,7 +44,6 @@ class Reading:
             "_clock",
             "_content_type",
             "_counted",
-            "_counting",
             "_cut",
             "_format",
             "_framing",
@@ -57,7 +53,6 @@ class Reading:
         *(
             "_inflater",
             "_last_at",
-            "_longest_gap",
             "_looking",
             "_mark",
             "_pieces",
@@ -68,7 +63,7 @@ class Reading:
             "first_chunk_at",
             "first_token_at",
         ),
-        *("timed", "truncated"),
+        *("max_gap", "timed", "truncated"),
     )
 
     def __init__(
@@ -83,6 +78,7 @@ class Reading:
         self.facts = Facts()
         self.first_chunk_at: float | None = None
         self.first_token_at: float | None = None
+        self.max_gap: float | None = None
         self.timed = True
         self.truncated = False
         self._array = array
@@ -103,9 +99,7 @@ class Reading:
         self._silent = 0
         self._trailing = 0
         self._whole = False
-        self._last_at = _BEFORE_ALL
-        self._longest_gap = -1.0
-        self._counting = False
+        self._last_at: float | None = None
 
     @property
     def is_stream(self) -> bool:
@@ -117,28 +111,25 @@ class Reading:
         """Whether the answer said all it had to say; known once `finish` has run."""
         return self.facts.done or bool(self.facts.finish) or self._whole
 
-    @property
-    def max_gap(self) -> float | None:
-        """Longest wait between two pieces [s]; ``None`` where there were not two."""
-        return self._longest_gap if self._longest_gap >= 0 else None
-
     def feed(self, piece: bytes) -> None:
         """Take the next piece as it came off the wire."""
         now = self._clock()
-        if now - self._last_at > self._longest_gap:  # noqa: PLR1730 - `max` is a call, and every piece pays for it
-            self._longest_gap = now - self._last_at
+        if self._last_at is not None:
+            gap = now - self._last_at
+            if self.max_gap is None or gap > self.max_gap:
+                self.max_gap = gap
         self._last_at = now
-        if self._counting:
+        if self._inflater is not None:
+            for part in self._inflater.feed(piece):
+                self._take(part, now)
+        elif self._looking:
+            self._look(piece, now)
+        else:
             # What most pieces of most streams come to; `_take` once more, without a call.
             self._pieces.append(piece)
             self._held += len(piece)
             if self._held > HELD:
                 self._shed()
-        elif self._inflater is not None:
-            for part in self._inflater.feed(piece):
-                self._take(part, now)
-        else:
-            self._take(piece, now)
 
     def _take(self, piece: bytes, now: float) -> None:
         if self._looking:
@@ -183,7 +174,6 @@ class Reading:
     def _hold(self, data: bytes) -> None:
         """Look no more; from ``data`` on the body is only remembered."""
         self._looking, self._buffer = False, b""
-        self._counting = self._inflater is None
         self._pieces, self._held = [data], len(data)
         if self._held > HELD:
             self._shed()
@@ -223,9 +213,7 @@ class Reading:
         if message == framing.DONE:
             self.facts.done = True
             return False
-        return self._read_value(framing.decode(message))
-
-    def _read_value(self, value: object) -> bool:
+        value = framing.decode(message)
         if isinstance(value, dict):
             return self._format.read(value, self.facts)
         carries = False
@@ -279,7 +267,7 @@ class Reading:
             for line in framing.split(Framing.LINES, body + b"\n")[0]:
                 self._read(line)
         else:
-            self._read_value(value)
+            self._read(body)
             self._whole = value is not None
 
     def _finish_stream(self, kind: Framing, body: bytes, choices: int) -> None:

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -110,8 +111,7 @@ class Recorder:
 
     def begin(self, request: Request, scheme: str) -> "Recording | None":
         """A recording of ``request``, or ``None`` when it is no inference or must not be seen."""
-        around = otel_context.get_current()
-        if around and (not is_instrumentation_enabled() or otel_context.get_value(UNDER_WAY, around)):
+        if not is_instrumentation_enabled() or otel_context.get_value(UNDER_WAY):
             return None
         opened = self.registry.open(request)
         return Recording(self, request, scheme, *opened) if opened is not None else None
@@ -169,15 +169,18 @@ class Recording:
         recorder.open.add(self)
 
     def _start_span(self, parent: Context, previous: _Sent | None) -> Span:
-        opening = self._opening
-        name, attributes = _start(
-            opening.operation, opening.provider, opening.model, self._attempt.host, self._attempt.port
+        known = Call(
+            operation=self._opening.operation,
+            provider=self._opening.provider,
+            request_model=self._opening.model,
+            server_address=self._attempt.host,
+            server_port=self._attempt.port,
         )
         return self._recorder.tracer.start_span(
-            name,
+            known.span_name,
             context=parent,
             kind=SpanKind.CLIENT,
-            attributes=dict(attributes),  # a sampler may keep or change them
+            attributes=known.attributes(),
             links=(Link(previous.span),) if previous else (),
             start_time=self._started_ns,
         )
@@ -330,15 +333,6 @@ class Recording:
             )
 
 
-@functools.lru_cache(1024)
-def _start(
-    operation: str, provider: str, model: str | None, host: str, port: int | None
-) -> tuple[str, dict[str, Value]]:
-    """Name and attributes that a span starts with: the same for like calls."""
-    known = Call(operation=operation, provider=provider, request_model=model, server_address=host, server_port=port)
-    return known.span_name, known.attributes()
-
-
 def _previous(request: Request) -> tuple[int | None, _Sent | None]:
     """How often ``request`` was sent before, and the attempt before it.
 
@@ -385,8 +379,6 @@ def _redirect(head: Head, host: str, path: str) -> tuple[str, str] | None:
 
 def outer_span(context: Context) -> Span | None:
     """The inference span that already stands around this call, whoever made it."""
-    if not context:
-        return None
     span = trace.get_current_span(context)
     if not span.is_recording():
         return None
@@ -439,10 +431,8 @@ def outcome_of(error: BaseException | None) -> str:
 
 def detach(token: Token[Context]) -> None:
     """Leave a context; silently where a cancelled coroutine is closed from another one."""
-    try:  # noqa: SIM105 - `suppress` costs five times as much, and this is on every call's way
+    with suppress(ValueError):
         otel_context._RUNTIME_CONTEXT.detach(token)  # noqa: SLF001 - the public detach logs what is no error here
-    except ValueError:
-        pass
 
 
 def qualified_name(kind: type[BaseException]) -> str:

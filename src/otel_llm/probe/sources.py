@@ -1,0 +1,41 @@
+"""Room probe: the sources that there are, as offers to `observation`. A source is imported when it is opened."""
+
+import os
+
+from otel_llm.probe import gpu
+from otel_llm.probe.instruments import HOST, PROCESS
+from otel_llm.probe.observation import Offer
+from otel_llm.probe.reading import Source
+from otel_llm.probe.settings import Config
+
+
+def offered(config: Config) -> list[Offer]:
+    """What ``config`` asks for."""
+    offers = []
+    if config.host:
+        offers.append(Offer(open=_host, instruments=HOST, shared=True))
+        offers.append(Offer(open=_process, instruments=PROCESS))
+    if config.gpu:
+        offers += gpu.offers()
+    return offers
+
+
+def _host() -> Source:
+    if _is_linux():
+        from otel_llm.probe.host import Host  # noqa: PLC0415 - opened where it is read
+    else:
+        from otel_llm.probe.portable import Host  # type: ignore[assignment] # noqa: PLC0415
+    return Host()
+
+
+def _process() -> Source:
+    if _is_linux():
+        from otel_llm.probe.process import Process  # noqa: PLC0415
+    else:
+        from otel_llm.probe.portable import Process  # type: ignore[assignment] # noqa: PLC0415
+    return Process()
+
+
+def _is_linux() -> bool:
+    """Whether the kernel's files are there; a system that hides them is asked through psutil."""
+    return os.access("/proc/self/stat", os.R_OK) and os.access("/proc/meminfo", os.R_OK)
