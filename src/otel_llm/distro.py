@@ -27,7 +27,7 @@ from otel_llm import boundary, config, leaving, logs, semconv
 from otel_llm.probe import sources
 from otel_llm.probe.observation import Observer
 from otel_llm.probe.reporter import Reporter
-from otel_llm.record import transport
+from otel_llm.record import content, transport
 from otel_llm.record.ids import IdGenerator
 from otel_llm.record.sampling import RecordInferences
 from otel_llm.store import database, exporters
@@ -261,7 +261,11 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def instrument(settings: Mapping[str, object] | None = None) -> None:
+def instrument(
+    settings: Mapping[str, object] | None = None,
+    *,
+    redact: content.Redact | None = None,
+) -> None:
     """Do in one line what ``opentelemetry-instrument`` does: for notebooks, tests and plain scripts.
 
     Providers that the application has set are used as they are; without any, the SDK is set up as the environment
@@ -269,8 +273,12 @@ def instrument(settings: Mapping[str, object] | None = None) -> None:
 
     Args:
         settings: By dotted key, e.g. ``{"store.path": "calls.db"}``; they win over YAML and environment.
+        redact: Is given the content of each call, messages by attribute, before it goes anywhere, and returns what may;
+            ``None`` for nothing. Where it raises, the call's content is dropped.
     """
     with boundary.guard("distro.instrument"), _lock:
+        if redact is not None:
+            content.redact_with(redact)
         if settings:
             _settings(settings)
         if not isinstance(trace.get_tracer_provider(), TracerProvider):

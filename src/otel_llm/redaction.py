@@ -16,10 +16,13 @@ _SECRET: Final = re.compile(
     r"|(?<=[Bb]asic )[A-Za-z0-9+/=]{8,}"
     r")"
 )
-_LABELLED: Final = re.compile(
+_LABELS: Final = (
     r"(?i)(?<![a-z0-9])((?:api|access|secret|private|auth|client|session)[-_ ]?(?:key|token|secret)"
     r"|secret|password|authorization)"
-    r"([\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:provided: ?|bearer |basic )?)([^\s\"',;}]{4,})"
+)
+_LABEL: Final = re.compile(_LABELS + r"\Z")
+_LABELLED: Final = re.compile(
+    _LABELS + r"([\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:provided: ?|bearer |basic )?)([^\s\"',;}]{4,})"
 )
 _PROVIDED: Final = re.compile(r"(?i)(api key (?:provided|given): ?)\S+")
 _QUERY: Final = re.compile(r"(?<=[^\s?])\?(?=[A-Za-z0-9_.-]{1,64}=)[^\s\"'<>)]+")
@@ -32,12 +35,23 @@ MASK: Final = "[redacted]"
 def scrub(text: str, limit: int = 300) -> str:
     """``text`` without keys, query strings and control characters, encodable, cut to ``limit`` characters."""
     short = _CONTROL.sub(" ", encodable(text[: limit * 4]))
-    short = _USER_INFO.sub(r"\1" + MASK + "@", short)
-    short = _QUERY.sub("?" + MASK, short)
-    short = _SECRET.sub(MASK, short)
-    short = _PROVIDED.sub(r"\1" + MASK, short)
-    short = _LABELLED.sub(r"\1\2" + MASK, short)
+    short = _mask(_QUERY.sub("?" + MASK, _USER_INFO.sub(r"\1" + MASK + "@", short)))
     return short if len(short) <= limit else short[: limit - 1] + "…"
+
+
+def mask(text: str) -> str:
+    """``text`` without keys, encodable, and otherwise as it is."""
+    return _mask(_USER_INFO.sub(r"\1" + MASK + "@", encodable(text)))
+
+
+def names_secret(word: str) -> bool:
+    """Whether a text under the key ``word`` is a secret whatever it looks like."""
+    return _LABEL.search(word[-64:]) is not None
+
+
+def _mask(text: str) -> str:
+    text = _PROVIDED.sub(r"\1" + MASK, _SECRET.sub(MASK, text))
+    return _LABELLED.sub(r"\1\2" + MASK, text)
 
 
 def encodable(text: str) -> str:

@@ -46,6 +46,13 @@ USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_to
 USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 USAGE_SOURCE: Final = "otel_llm.usage.source"
 
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+CONTENT: Final = (SYSTEM_INSTRUCTIONS, INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS)
+"""What a user and a model said, as JSON text; on a span only where it is asked for."""
+
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 
@@ -105,6 +112,9 @@ OUTCOME_ERROR: Final = "error"
 
 USAGE_SOURCE_PROVIDER: Final = "provider"
 USAGE_SOURCE_ESTIMATED: Final = "estimated"
+
+EVENT_INFERENCE_DETAILS: Final = "gen_ai.client.inference.operation.details"
+"""An event, a log record with the span's context, that holds content apart from the span."""
 
 ENERGY_METHOD_COUNTER: Final = "counter"
 ENERGY_METHOD_SAMPLED: Final = "sampled"
@@ -240,6 +250,10 @@ UNIT_FILE_DESCRIPTORS: Final = "{file_descriptor}"
 # Each is the YAML key's path in capitals; ``config.py`` derives them, ``opentelemetry-instrument`` reads this module's
 # names (entry-point group ``opentelemetry_environment_variables``) and makes a flag of every ``OTEL_LLM_*``.
 
+CAPTURE_MESSAGE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+EMIT_EVENT: Final = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
+"""Two of OpenTelemetry's own."""
+
 OTEL_LLM_CONFIG: Final = "OTEL_LLM_CONFIG"
 OTEL_LLM_STORE_PATH: Final = "OTEL_LLM_STORE_PATH"
 OTEL_LLM_STORE_ENABLED: Final = "OTEL_LLM_STORE_ENABLED"
@@ -248,6 +262,8 @@ OTEL_LLM_STORE_MAX_AGE: Final = "OTEL_LLM_STORE_MAX_AGE"
 OTEL_LLM_RECORD_ENABLED: Final = "OTEL_LLM_RECORD_ENABLED"
 OTEL_LLM_RECORD_HOSTS: Final = "OTEL_LLM_RECORD_HOSTS"
 OTEL_LLM_RECORD_PATHS: Final = "OTEL_LLM_RECORD_PATHS"
+OTEL_LLM_RECORD_CONTENT_REDACT: Final = "OTEL_LLM_RECORD_CONTENT_REDACT"
+OTEL_LLM_RECORD_CONTENT_MAX_SIZE: Final = "OTEL_LLM_RECORD_CONTENT_MAX_SIZE"
 OTEL_LLM_PROBE_HOST: Final = "OTEL_LLM_PROBE_HOST"
 OTEL_LLM_PROBE_GPU: Final = "OTEL_LLM_PROBE_GPU"
 OTEL_LLM_PROBE_INTERVAL: Final = "OTEL_LLM_PROBE_INTERVAL"

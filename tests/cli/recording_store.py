@@ -39,16 +39,17 @@ class Recorded:
     def add(self, *, at=0.0, took=1.0, service="app", error="", before=None, **facts):
         """Record a call that began ``at`` [s] after the first moment and ``took`` so long [s]; gives its span.
 
-        ``before`` is the attempt that it resends, ``inside`` its parent, ``event`` the name of one, the rest `Call`'s.
+        ``before`` is the attempt that it resends, ``inside`` its parent, ``event`` the name of one, ``also`` more
+        attributes, the rest `Call`'s.
         """
-        inside, event = facts.pop("inside", None), facts.pop("event", None)
+        inside, event, also = facts.pop("inside", None), facts.pop("event", None), facts.pop("also", {})
         call = Call(**{"operation": "chat", "outcome": "error" if error else "completed", **facts})
         start = self.began + round(at * SECOND)
         span = self._tracer(service).start_span(
             call.span_name,
             context=None if inside is None else set_span_in_context(inside),
             kind=SpanKind.CLIENT,
-            attributes=call.attributes(),
+            attributes=call.attributes() | also,
             links=() if before is None else (Link(before.get_span_context()),),
             start_time=start,
         )

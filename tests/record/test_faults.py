@@ -21,7 +21,7 @@ fresh = count()
 PLACES = [
     (Recorder, "begin"),
     (recording, "_previous"),
-    (recording, "_outer_span"),
+    (recording, "outer_span"),
     (recording, "read_head"),
     (recording, "draw_up"),
     (recording, "scrub"),
@@ -55,7 +55,7 @@ PLACES = [
 WITHOUT_A_SPAN = {
     (Recorder, "begin"),
     (recording, "_previous"),
-    (recording, "_outer_span"),
+    (recording, "outer_span"),
     (Recording, "_start_span"),
     (openai, "open"),
     (Call, "attributes"),

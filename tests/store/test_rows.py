@@ -209,3 +209,17 @@ def test_only_calls_are_calls(kept, spans, path):
     kept(spans.call(), spans.span({"gen_ai.operation.name": "execute_tool"}), spans.span({"http.url": "http://x"}))
     with Reader(path) as reader:
         assert len(reader.calls(Filter())) == 1
+
+
+def test_content_is_kept_whole_up_to_what_a_call_of_ours_may_have(back):
+    content = dict.fromkeys(semconv.CONTENT, '[{"a":"' + 'x"' * 16_000 + '"}]')
+    span = Spans().span({semconv.OPERATION_NAME: "chat", **content, "http.request.header.authorization": "secret"})
+    found = back(span)
+    assert {name: found.attributes[name] for name in content} == content
+    assert "http.request.header.authorization" not in found.attributes
+
+
+def test_content_beyond_that_is_cut_and_says_so(back):
+    found = back(Spans().span({semconv.OPERATION_NAME: "chat", semconv.INPUT_MESSAGES: "x" * 2_000_000}))
+    assert len(found.attributes[semconv.INPUT_MESSAGES]) < 120_000
+    assert found.attributes[semconv.TRUNCATED] is True

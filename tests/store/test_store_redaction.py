@@ -1,3 +1,4 @@
+import json
 import time
 
 import pytest
@@ -91,3 +92,12 @@ def test_attributes_are_copied_without_what_must_not_be_stored():
 
 def test_no_attributes_are_an_empty_copy():
     assert clean_attributes(None) == {}
+
+
+def test_content_keeps_its_queries_and_loses_its_keys():
+    text = (
+        '[{"role":"user","parts":[{"type":"text","content":"https://a.example/?q=1 sk-abcdefgh123456 Bearer x\\\\y"}]}]'
+    )
+    kept = clean("gen_ai.input.messages", text)
+    assert kept == text.replace("sk-abcdefgh123456", "[redacted]").replace("Bearer x", "Bearer x")
+    assert json.loads(kept)

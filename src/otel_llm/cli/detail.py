@@ -9,7 +9,7 @@ from rich.text import Text
 
 from otel_llm import semconv
 from otel_llm.calls import ATTRIBUTES, Call
-from otel_llm.cli import output, timeline
+from otel_llm.cli import content, output, timeline
 from otel_llm.cli.cells import Attempt
 from otel_llm.cli.table import Column, print_table
 from otel_llm.store.query import NotFoundError, Reader
@@ -90,6 +90,9 @@ def print_call(console: Console, attempt: Attempt, attempts: list[Attempt]) -> N
         )
     _title(console, "Facts")
     _print_pairs(console, _facts(attempt))
+    for title, pairs in content.told(attempt.span.attributes):
+        _title(console, title)
+        _print_pairs(console, pairs)
     _print_links(console, attempt, attempts)
     if attempt.span.events:
         _title(console, "Events")
@@ -140,8 +143,10 @@ def _attempt_row(other: Attempt, place: int, shown: Attempt) -> list[str | Text]
 
 
 def _facts(attempt: Attempt) -> list[tuple[str, str]]:
-    """Every attribute, those of the call in the order of its record, then the others by name."""
-    names = sorted(attempt.span.attributes, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
+    """Every attribute but content, those of the call in the order of its record, then the others by name."""
+    names = sorted(
+        attempt.span.attributes.keys() - content.TITLES.keys(), key=lambda name: (_ORDER.get(name, len(_ORDER)), name)
+    )
     return [(name, _fact(attempt, name, attempt.span.attributes[name])) for name in names]
 
 

@@ -72,6 +72,23 @@ _CALL_TERMS: Final = (
         source=f"{_REQUEST}, or its path",
         words=("model",),
     ),
+    *(
+        Term(
+            name=name,
+            kind="attribute",
+            meaning=f"{what}, as JSON text in the convention's shape: roles, and parts such as `text`, `tool_call`, "
+            "`tool_call_response`, `reasoning`, `blob` or `uri`. Media are replaced by their type and size.",
+            absent="content is not asked for (`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`), or there is none",
+            source=source,
+            words=(word,),
+        )
+        for name, what, source, word in (
+            (semconv.SYSTEM_INSTRUCTIONS, "Instructions that stand apart from the messages", _REQUEST, "instructions"),
+            (semconv.INPUT_MESSAGES, "The messages that were sent to the model", _REQUEST, "prompt"),
+            (semconv.OUTPUT_MESSAGES, "The messages that the model answered with", _ANSWER, "answer"),
+            (semconv.TOOL_DEFINITIONS, "The tools that the model was offered", _REQUEST, "tools"),
+        )
+    ),
     Term(
         name=semconv.SERVER_ADDRESS,
         kind="attribute",
@@ -468,8 +485,8 @@ _CALL_TERMS: Final = (
     Term(
         name=semconv.TRUNCATED,
         kind="attribute",
-        meaning="The answer outgrew what is held of it (64 KiB of a stream), so what its middle says may be missing. "
-        "Counts and times go on.",
+        meaning="The answer outgrew what is held of it (64 KiB of a stream), so what its middle says may be missing, "
+        "or content that is recorded was cut. Counts and times go on.",
         absent="nothing was cut",
         source="otel-llm",
         words=("truncated",),
@@ -706,6 +723,16 @@ _SETTING_TERMS: Final = (
         words=("config",),
     ),
     Term(
+        name=semconv.CAPTURE_MESSAGE_CONTENT,
+        kind="variable",
+        meaning="Where prompts and answers are recorded, in OpenTelemetry's words: `NO_CONTENT`, `SPAN_ONLY`, "
+        "`EVENT_ONLY` or `SPAN_AND_EVENT`; `true` is `SPAN_ONLY`. The event is "
+        f"`{semconv.EVENT_INFERENCE_DETAILS}`; `{semconv.EMIT_EVENT}=false` keeps it back.",
+        absent="no content is recorded",
+        source="user",
+        words=("content",),
+    ),
+    Term(
         name="store.enabled",
         kind="setting",
         meaning="Whether spans, metrics and logs are kept in the local store.",
@@ -772,6 +799,20 @@ _SETTING_TERMS: Final = (
         unit=semconv.UNIT_SECONDS,
         meaning="Time between two readings of the machine, and between two collections of metrics into the store; at "
         "least 100 ms.",
+        source="user",
+    ),
+    Term(
+        name="record.content.redact",
+        kind="setting",
+        meaning="A function, `module:function`, that is given the content of each call, messages by attribute, before "
+        "it goes anywhere, and returns what may. Where it fails, the call's content is dropped.",
+        absent="only keys are taken out",
+        source="user",
+    ),
+    Term(
+        name="record.content.max_size",
+        kind="setting",
+        meaning="Most JSON text of one attribute of content; what is longer is cut. More than `64KiB` is `64KiB`.",
         source="user",
     ),
     Term(

@@ -100,7 +100,8 @@ class Format(Protocol):
     """One family of request and answer bodies. A module of `providers` is one.
 
     Others register theirs, a module or any object with these three, by an entry point of the group
-    ``otel_llm.provider``.
+    ``otel_llm.provider``. Where it also has ``asked(body)`` and ``heard(message, answer)``, as the modules of `content`
+    have, the content of its calls is recorded when it is asked for.
     """
 
     @property

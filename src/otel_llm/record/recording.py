@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
@@ -35,6 +35,9 @@ from otel_llm.record.registry import Registry
 from otel_llm.record.settings import Config
 from otel_llm.record.transport import ignore
 from otel_llm.redaction import scrub
+
+if TYPE_CHECKING:
+    from otel_llm.record.content.capture import Capture, Captured
 
 _MEASURING_SCOPES: Final = ("opentelemetry.instrumentation.", "opentelemetry.util.genai", semconv.SCOPE_NAME)
 """Instrumentations that record ``gen_ai.client.*`` metrics of their own for the spans they make."""
@@ -101,6 +104,7 @@ class Recorder:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.registry = Registry.load(config)
+        self.capture = _capture(config)
         self.open: set[Closing] = set()
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
@@ -117,6 +121,15 @@ class Recorder:
         return Recording(self, request, scheme, *opened) if opened is not None else None
 
 
+def _capture(config: Config) -> "Capture | None":
+    """What captures content, where the convention's variable asks for it; imported only there."""
+    if not os.environ.get(semconv.CAPTURE_MESSAGE_CONTENT):
+        return None
+    from otel_llm.record.content.capture import capture_for  # noqa: PLC0415
+
+    return capture_for(config.content)
+
+
 @functools.cache
 def _global_metrics() -> ClientMetrics:
     """The instruments of the global provider: made once, or the SDK would keep two of each."""
@@ -131,7 +144,18 @@ class Recording:
     """
 
     __slots__ = (
-        *("_attempt", "_format", "_head", "_is_outer", "_key", "_measured", "_once", "_opening", "_reading"),
+        *(
+            "_attempt",
+            "_captured",
+            "_format",
+            "_head",
+            "_is_outer",
+            "_key",
+            "_measured",
+            "_once",
+            "_opening",
+            "_reading",
+        ),
         *("_path", "_pid", "_recorder", "_sent_at", "_span", "_started_ns", "context"),
     )
 
@@ -142,6 +166,7 @@ class Recording:
         self._path = request.path
         self._pid = os.getpid()
         self._once = [True]
+        self._captured: Captured | None = None
         self._head: Head | None = None
         self._reading: Reading | None = None
         self._sent_at: float | None = None
@@ -167,6 +192,8 @@ class Recording:
         with boundary.guard("record.metrics"):
             recorder.metrics.begin(self._key)
         recorder.open.add(self)
+        if recorder.capture is not None and self._span.is_recording():
+            self._captured = recorder.capture.begin(known, opening.operation, request)
 
     def _start_span(self, parent: Context, previous: _Sent | None) -> Span:
         known = Call(
@@ -209,7 +236,7 @@ class Recording:
         """The answer's head is here."""
         with boundary.guard("record.respond"):
             self._head = head = read_head(status, raw_headers)
-            self._reading = Reading(
+            self._reading = (Reading if self._captured is None else self._captured.reading)(
                 self._format,
                 self._recorder.clock,
                 head.content_type,
@@ -298,6 +325,9 @@ class Recording:
             self._span.set_attributes(_news(call, self._opening))
             if call.outcome == semconv.OUTCOME_ERROR:
                 self._span.set_status(Status(StatusCode.ERROR, self._describe(error)))
+        if self._captured is not None and self._recorder.capture is not None:
+            reasons = self._reading.facts.finish if self._reading is not None else {}
+            self._recorder.capture.publish(self._span, self._captured, reasons, call)
         with boundary.guard("record.metrics"):
             if self._measured:
                 self._recorder.metrics.record(call, ended_at - self._attempt.started_at, self.context)

@@ -2,6 +2,20 @@
 
 import msgspec
 
+from otel_llm.quantity import Size
+
+
+class ContentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the content of calls, which OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT switches on.
+
+    Attributes:
+        redact: ``module:function`` that is given the content before it goes anywhere and returns what may.
+        max_size: Most JSON text of one attribute [byte]; 64 KiB at most.
+    """
+
+    redact: str | None = None
+    max_size: Size = Size(65_536, "64KiB")
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the wire tap.
@@ -12,8 +26,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             with or without a port.
         paths: Formats for paths that no table knows: ``{"/llm/v3/talk": "openai"}``; a key is a path's ending. The
             format reads it as its first path, or as the one behind its name: ``openai/embeddings``.
+        content: What becomes of prompts and answers.
     """
 
     enabled: bool = True
     hosts: dict[str, str] = msgspec.field(default_factory=dict)
     paths: dict[str, str] = msgspec.field(default_factory=dict)
+    content: ContentConfig = msgspec.field(default_factory=ContentConfig)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from otel_llm import semconv
 from otel_llm.redaction import MASK
 
 KEEP: Final = 0
@@ -22,6 +23,7 @@ _DROPPED_PREFIXES: Final = (
     "rpc.grpc.response.metadata.",
 )
 _URLS: Final = frozenset({"url.full", "url.original", "http.url", "http.target", "http.referer"})
+_CONTENT: Final = frozenset(semconv.CONTENT)
 _TEXTS: Final = frozenset({"exception.message", "exception.stacktrace", "error.message"})
 
 # A match swallows all that it looked at, so the time stays linear whatever the text holds.
@@ -30,7 +32,7 @@ _URL: Final = re.compile(r"(?<=://)[^\s\"'<>]+")
 _KEY: Final = re.compile(
     r"\b(?:(?:sk|pk|rk|gsk|xai|hf|nvapi|pplx|r8|gh[opsur]|github_pat|glpat|xox[a-z])[-_]|AIza|ya29\.|AKIA|ASIA)"
     r"[A-Za-z0-9*._-]{10,512}"
-    r"|(?<=[Bb]earer )[^\s,;\"']{4,4096}"
+    r"|(?<=[Bb]earer )[^\s,;\"'\\]{4,4096}"
 )
 _LABELLED: Final = re.compile(
     r"((?:api|access|secret|private|auth)[-_ ]?(?:key|token)(?: provided)?[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
@@ -43,13 +45,15 @@ def verdict(key: str) -> int:
     """`KEEP`, `CLEAN` or `DROP` for an attribute of this name."""
     if key in _DROPPED or key.startswith(_DROPPED_PREFIXES):
         return DROP
-    return CLEAN if key in _URLS or key in _TEXTS else KEEP
+    return CLEAN if key in _URLS or key in _TEXTS or key in _CONTENT else KEEP
 
 
 def clean(key: str, value: Any) -> Any:
     """``value`` of an attribute whose verdict is `CLEAN`, without what must not be stored."""
     if not isinstance(value, str):
         return value
+    if key in _CONTENT:
+        return _KEY.sub(MASK, value)  # what is JSON text stays JSON text
     return _clean_url(value) if key in _URLS else clean_text(value)
 
 

@@ -26,6 +26,9 @@ SCOPE_COLUMNS: Final = ("name", "content")
 MAX_TEXT: Final = 120 * 1024
 """[byte] How long a row's attributes and its details may be, each; what is longer is cut and says so."""
 
+MAX_CONTENT: Final = 512 * 1024
+"""[byte] What content may add to that: four attributes of 64 KiB, which are JSON in JSON here."""
+
 _ALWAYS: Final = ("start_time", "duration", "series", "resource", "trace_id", "span_id")
 _SOMETIMES: Final = ("parent_span_id", "parameters", "attributes", "details")
 _REASONS: Final = SERIES_FIELDS.index("finish_reasons")
@@ -265,8 +268,11 @@ def _details(span: ReadableSpan, context: SpanContext) -> dict[str, Any]:
 def _packed(content: dict[str, Any]) -> str:
     """JSON text of bounded length."""
     text = pack(content)
+    most = MAX_TEXT
+    if len(text) > most and not content.keys().isdisjoint(semconv.CONTENT):
+        most += MAX_CONTENT
     for longest in (8192, 512, 32):
-        if len(text) <= MAX_TEXT:
+        if len(text) <= most:
             break
         text = pack({**shorten(content, longest), semconv.TRUNCATED: True})
     return text
