@@ -29,6 +29,10 @@ _QUERY: Final = re.compile(r"(?<=[^\s?])\?(?=[A-Za-z0-9_.-]{1,64}=)[^\s\"'<>)]+"
 _USER_INFO: Final = re.compile(r"(://)[^\s/@:\"']{0,100}:[^\s/@\"']{1,200}@")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+_LONG_WORD: Final = re.compile(r"\S{9,}")
+_SHORTEST_PLAIN: Final = 14
+"""Characters of the shortest key that may be letters alone."""
+
 MASK: Final = "[redacted]"
 
 
@@ -50,8 +54,20 @@ def names_secret(word: str) -> bool:
 
 
 def _mask(text: str) -> str:
-    text = _PROVIDED.sub(r"\1" + MASK, _SECRET.sub(MASK, text))
-    return _LABELLED.sub(r"\1\2" + MASK, text)
+    """``text`` without keys; most words are too short or too plain for one and are not looked at closely."""
+    lower = text.lower()
+    announced = "bearer " in lower or "basic " in lower  # only the word before gives such a key away
+    text = _SECRET.sub(MASK, text) if announced else _LONG_WORD.sub(_mask_word, text)
+    if "api key " in lower:
+        text = _PROVIDED.sub(r"\1" + MASK, text)
+    if any(word in lower for word in ("key", "token", "secret", "password", "authorization")):
+        text = _LABELLED.sub(r"\1\2" + MASK, text)
+    return text
+
+
+def _mask_word(found: re.Match[str]) -> str:
+    word = found[0]
+    return word if len(word) < _SHORTEST_PLAIN and word.isalpha() else _SECRET.sub(MASK, word)
 
 
 def encodable(text: str) -> str:
