@@ -1,139 +1,192 @@
-"""Whatever of ours fails, the application sees nothing of it, the span ends once and the fault is counted."""
+"""Whatever of ours fails, the application sees nothing of it, every span that started ends and the fault is counted.
 
-import asyncio
-from itertools import count
+Each function of ours that runs during a call is made to raise, in turn, in each of the `scenes.CALLS` in which it runs.
+"""
 
-import httpx2
+import time
+
 import pytest
-from opentelemetry.sdk.trace import Span
+import scenes
+from opentelemetry.sdk.metrics._internal.instrument import _Histogram
+from opentelemetry.sdk.trace import Span, Tracer
 
 from otel_llm import boundary, semconv
-from otel_llm.calls import Call
-from otel_llm.record import framing, recording, transport
-from otel_llm.record.metrics import ClientMetrics
-from otel_llm.record.providers import openai
+from otel_llm.record import transport
 from otel_llm.record.reading import Reading
-from otel_llm.record.recording import Recorder, Recording
+from parts import faults
 
-BODY = {"model": "m", "stream": True, "messages": []}
-fresh = count()
+ROOMS = ("otel_llm.record", "otel_llm.calls", "otel_llm.redaction")
+KNOWN = faults.places(*ROOMS)
 
-PLACES = [
-    (Recorder, "begin"),
-    (recording, "_previous"),
-    (recording, "outer_span"),
-    (recording, "read_head"),
-    (recording, "draw_up"),
-    (recording, "scrub"),
-    (recording, "_redirect"),
-    (recording, "qualified_name"),
-    (recording, "Reading"),
-    (framing, "inflater"),
-    (framing, "choose"),
-    (framing, "split"),
-    (framing, "count"),
-    (framing, "decode"),
-    (Recording, "_start_span"),
-    (Recording, "_conclude"),
-    (Recording, "_describe"),
-    (Recording, "_remember"),
-    (Recording, "respond"),
-    (Reading, "feed"),
-    (Reading, "finish"),
-    (Reading, "_look"),
-    (openai, "open"),
-    (openai, "read"),
-    (ClientMetrics, "begin"),
-    (ClientMetrics, "record"),
-    (ClientMetrics, "end"),
-    (Call, "attributes"),
-    (Span, "set_attributes"),
-    (Span, "set_status"),
-    (transport.reaper, "attend"),
-]
-
-WITHOUT_A_SPAN = {
-    (Recorder, "begin"),
-    (recording, "_previous"),
-    (recording, "outer_span"),
-    (Recording, "_start_span"),
-    (openai, "open"),
-    (Call, "attributes"),
+LIBRARYS = "stands in the place of the library's own function: what it does itself is call ours, one by one, guarded"
+USERS = "called by the user, to be handed what it makes; it only keeps what it is given"
+COLLECTORS = "called by the garbage collector, which tells an exception on stderr and goes on"
+LEFT_OUT = {
+    "record.shells.httpx:_send": LIBRARYS,
+    "record.shells.httpx:_send_async": LIBRARYS,
+    "record.shells.httpx:_nothing": LIBRARYS,
+    "record.shells.httpx:_tracer.<locals>.trace": LIBRARYS,
+    "record.shells.httpx:_async_tracer.<locals>.trace": LIBRARYS,
+    "record.shells.httpx:SyncPieces.__iter__": LIBRARYS,
+    "record.shells.httpx:SyncPieces.close": LIBRARYS,
+    "record.shells.httpx:AsyncPieces.__aiter__": LIBRARYS,
+    "record.shells.httpx:AsyncPieces.aclose": LIBRARYS,
+    "record.shells.aiohttp:_connect": LIBRARYS,
+    "record.shells.aiohttp:_connect_watched": LIBRARYS,
+    "record.shells.aiohttp:_pass": LIBRARYS,
+    "record.shells.aiohttp:_follow.<locals>.once": LIBRARYS,
+    "record.shells.aiohttp:_send": LIBRARYS,
+    "record.shells.aiohttp:_start": LIBRARYS,
+    "record.shells.aiohttp:_Arriving.append": LIBRARYS,
+    "record.shells.aiohttp:_Ends.clear": LIBRARYS,
+    "record.shells.aiohttp:_Ends.finish": LIBRARYS,
+    "record.shells.urllib3:_urlopen": LIBRARYS,
+    "record.shells.urllib3:_make_request": LIBRARYS,
+    "record.shells.urllib3:_close": LIBRARYS,
+    "record.shells.urllib3:_follow.<locals>.fp_read": LIBRARYS,
+    "record.shells.urllib3:_follow.<locals>.handle_chunk": LIBRARYS,
+    "record.shells.urllib3:_follow.<locals>.error_catcher": LIBRARYS,
+    "record.client:call": USERS,
+    "record.client:metric": USERS,
+    "record.client:ManualCall.__init__": USERS,
+    "record.client:ManualCall.__enter__": USERS,
+    "record.client:ManualCall.__exit__": USERS,
+    "record.client:ManualCall.__aenter__": USERS,
+    "record.client:ManualCall.__aexit__": USERS,
+    "record.client:ManualCall.first_token": USERS,
+    "record.client:ManualCall.usage": USERS,
+    "record.client:ManualCall.finish": USERS,
+    "record.client:ManualCall.response": USERS,
+    "record.client:ManualCall.metadata": USERS,
+    "record.decorator:_wrap.<locals>.wrapper": USERS,
+    "record.decorator:_wrap_async.<locals>.wrapper": USERS,
+    "record.decorator:_wrap_generator.<locals>.wrapper": USERS,
+    "record.decorator:_wrap_async_generator.<locals>.wrapper": USERS,
+    "record.transport:Orphan.__del__": COLLECTORS,
+    "record.transport:_Reaper._watch": COLLECTORS,
 }
-"""A fault before there is a span to end."""
+"""Functions that may raise through to the user if they fail themselves, and why that is so."""
+
+DAMAGED = "what it cannot inflate counts as a damaged body, which is no fault of ours"
+UNCOUNTED = {
+    "record.framing:_zlib.<locals>.<lambda>": DAMAGED,
+    "record.framing:_deflate.<locals>.inflate": DAMAGED,
+    "record.framing:_brotli.<locals>.inflate": DAMAGED,
+    "record.framing:_zstd.<locals>.inflate": DAMAGED,
+}
+
+SDK = [(Tracer, "start_span"), (Span, "set_attributes"), (Span, "set_status"), (_Histogram, "record")]
+"""What of the SDK itself may fail."""
 
 
-class Injected(Exception):  # noqa: N818 - a name that no other exception has
-    """Ours, and nobody else's."""
+def play(recorded, server, scene):
+    """Play a scene from scratch; what its user sees, once every span has ended."""
+    transport._patched["tap"].recorder = None
+    recorded.take()
+    recorded.started.clear()
+    boundary.reset()
+    seen = scenes.play(server, scene)
+    deadline = time.monotonic() + 2
+    while len(recorded.spans) < len(recorded.started) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return seen
 
 
-def visit(server, case, mode):
-    """What a user sees of one call."""
-    target = f"http://127.0.0.1:{server.port}/{case}/{next(fresh)}/v1/chat/completions"
+def begun(recorded):
+    return len(recorded.started), len(recorded.spans)
 
-    async def visit_async():
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-            response = await client.post(target, json=BODY)
-            return response.status_code, response.content
 
-    try:
-        if mode == "async":
-            return asyncio.run(visit_async())
-        with httpx2.Client(trust_env=False, verify=False) as client:
-            response = client.post(target, json=BODY)
-            return response.status_code, response.content
-    except httpx2.HTTPError as error:
-        return type(error), str(error)
+@pytest.fixture
+def ran(recorded, server, request):
+    """A scene, what of ours runs in it, and what its user sees."""
+    scene = request.param
+    play(recorded, server, scene)  # what runs only once has run
+    with faults.watched(KNOWN) as places:
+        seen = play(recorded, server, scene)
+    yield scene, places, seen
+    boundary.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ran", scenes.CALLS, ids=scenes.name, indirect=True)
+def test_a_fault_in_any_function_of_ours_is_unseen_and_counted_and_every_span_ends(recorded, server, ran):
+    scene, places, expected = ran
+    wrong = []
+    for place in sorted(places, key=lambda place: place.name):
+        if place.name in LEFT_OUT:
+            continue
+        with faults.failing(place) as calls:
+            seen = play(recorded, server, scene)
+        started, ended = begun(recorded)
+        counted = sum(boundary.errors().values())
+        if seen != expected:
+            wrong.append((place.name, "seen", seen))
+        if started != ended:
+            wrong.append((place.name, "spans", started, ended))
+        if calls and not counted and place.name not in UNCOUNTED:
+            wrong.append((place.name, "uncounted", len(calls)))
+    assert wrong == []
+    assert places
+
+
+def test_everything_that_is_left_out_exists_and_has_a_reason():
+    names = {place.name for place in KNOWN.values()}
+    assert {*LEFT_OUT, *UNCOUNTED} <= names
+    assert all(LEFT_OUT.values())
+
+
+def test_a_function_that_fails_is_really_replaced(recorded, server):
+    place = next(place for place in KNOWN.values() if place.name == "record.reading:Reading.feed")
+    with faults.failing(place) as calls:
+        play(recorded, server, (scenes.Httpx2, "read", "stream", scenes.CHAT))
+    boundary.reset()
+    assert calls == ["record.reading:Reading.feed"]  # and is not called again
 
 
 @pytest.fixture
 def faulty(monkeypatch):
-    """Makes one of our functions fail; tells how often it did."""
-    failed = []
+    """Makes a method fail."""
 
     def break_(holder, name):
         def fail(*_args, **_more):
-            failed.append(name)
-            raise Injected
+            raise faults.Injected
 
         monkeypatch.setattr(holder, name, fail)
-        return failed
 
-    return break_
-
-
-@pytest.mark.parametrize("mode", ["sync", "async"])
-@pytest.mark.parametrize("case", ["stream", "inband", "cut"])
-@pytest.mark.parametrize("place", PLACES, ids=[name for _, name in PLACES])
-def test_a_fault_of_ours_is_unseen_and_the_span_ends_once(recorded, server, faulty, place, case, mode):
-    holder, name = place
-    expected = visit(server, case, mode)
-    transport._patched["tap"].recorder = None
-    recorded.take()
-    recorded.started.clear()
-    failed = faulty(holder, name)
-    assert visit(server, case, mode) == expected
-    ended, started = len(recorded.spans), len(recorded.started)
-    counted = boundary.errors()
+    yield break_
     boundary.reset()
-    assert ended == started
-    assert bool(counted) == bool(failed)
-    if place not in WITHOUT_A_SPAN:
-        assert ended == 1
+
+
+@pytest.mark.parametrize(("holder", "name"), SDK, ids=[name for _, name in SDK])
+@pytest.mark.parametrize("case", ["stream", "inband"])
+def test_a_fault_of_the_sdk_is_unseen_and_what_started_ends(recorded, server, faulty, case, holder, name):
+    scene = (scenes.Httpx2, "read", case, scenes.CHAT)
+    expected = play(recorded, server, scene)
+    faulty(holder, name)
+    assert play(recorded, server, scene) == expected
+    started, ended = begun(recorded)
+    assert started == ended
 
 
 def test_a_fault_is_a_metric(recorded, server, faulty):
     faulty(Reading, "finish")
-    visit(server, "stream", "sync")
+    scenes.play(server, (scenes.Httpx2, "read", "stream", scenes.CHAT))
     (point,) = recorded.points()[semconv.METRIC_SELF_ERRORS]
-    boundary.reset()
     assert (point.value, dict(point.attributes)) == (1, {semconv.SELF_WHERE: "record.read"})
+
+
+@pytest.mark.parametrize("name", ["_observe_operations", "_observe_active", "_observe"])
+def test_a_fault_while_metrics_are_collected_costs_those_alone(recorded, server, name):
+    scenes.play(server, (scenes.Httpx2, "read", "stream", scenes.CHAT))
+    place = next(place for place in KNOWN.values() if place.name == f"record.metrics:ClientMetrics.{name}")
+    with faults.failing(place):
+        assert semconv.METRIC_OPERATION_DURATION in recorded.points()
+    boundary.reset()
 
 
 def test_facts_that_were_gathered_before_a_fault_are_kept(recorded, server, faulty):
     faulty(Reading, "finish")
-    visit(server, "stream", "sync")
-    boundary.reset()
+    scenes.play(server, (scenes.Httpx2, "read", "stream", scenes.CHAT))
     (span,) = recorded.spans
     assert span.attributes[semconv.OUTCOME] == "completed"
     assert span.attributes[semconv.HTTP_RESPONSE_STATUS_CODE] == 200

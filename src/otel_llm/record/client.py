@@ -162,7 +162,7 @@ class ManualCall:
             with boundary.guard("client.end"):
                 self._conclude(error, ended_at)
         finally:
-            with boundary.guard("client.span"):
+            with boundary.ending(self):
                 self._close(self._started_ns + round((ended_at - self._started_at) * 1e9))
 
     def fail(self, error: BaseException) -> None:
@@ -178,6 +178,7 @@ class ManualCall:
 
     def give_up(self) -> None:
         """A fault of ours kept `end` from its work: end the span with what is on it."""
+        self._once.clear()
         if self._span.is_recording():
             self._span.end()
 

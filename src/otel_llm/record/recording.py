@@ -285,6 +285,7 @@ class Recording:
         """A fault of ours keeps the call from being followed: end it with what is known and no word on its outcome."""
         with boundary.guard("record.end"):
             self._end(None)
+        self._once.clear()
         self._recorder.open.discard(self)
         if not self._is_outer and self._pid == os.getpid() and self._span.is_recording():
             self._span.end()

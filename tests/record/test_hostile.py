@@ -1,0 +1,164 @@
+"""Whatever a server does, an application sees the same with us as without us, and each call is one span that ends.
+
+`hostile.BEHAVIOURS` says what the server does, `readers.READERS` how its answer is read: each is tried with each, with
+the tap off and on, and all that can be seen is compared: head, bytes, exceptions with their causes, and whether the
+connection served the next call.
+"""
+
+import gc
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import hostile
+import pytest
+from opentelemetry import trace
+from readers import CHAT, READERS
+
+from otel_llm import semconv
+from otel_llm.record import transport
+
+HERE = Path(__file__).parent
+SMALL = sorted(set(hostile.BEHAVIOURS) - hostile.LARGE)
+WAITING = {"silent": 0.2, "stalls": 0.2, "open_after_the_end": 0.2}
+"""Behaviours that only the client ends, and how long it waits [s]."""
+
+WAIT = 3.0
+TRIES = 4
+"""What a race in client or server decides differs once; what we change differs every time."""
+
+OUTCOMES = {"completed", "abandoned", "cancelled", "error"}
+MARGIN = 20 * 1024
+"""[KiB]"""
+
+
+@pytest.fixture(scope="module")
+def villain():
+    one = hostile.Server()
+    yield one
+    one.close()
+
+
+def look(villain, read, behaviour):
+    """What is seen of one answer, and how many connections it took."""
+    before = villain.connections
+    seen = read(f"http://127.0.0.1:{villain.port}", f"/{behaviour}{CHAT}", WAITING.get(behaviour, WAIT))
+    return (*seen, villain.connections - before)
+
+
+def look_without(villain, read, behaviour):
+    """The same with the tap off."""
+    tap = transport._patched.pop("tap")
+    try:
+        return look(villain, read, behaviour)
+    finally:
+        transport._patched["tap"] = tap
+
+
+def settle(recorded):
+    deadline = time.monotonic() + 3
+    while len(recorded.spans) < len(recorded.started) and time.monotonic() < deadline:
+        gc.collect()  # an answer that nobody holds may hold itself
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("behaviour", SMALL)
+def test_what_is_seen_of_a_hostile_server_is_the_same_and_each_call_is_one_span(recorded, villain, behaviour):
+    differing, open_ended, untold = [], [], []
+    for name, read in READERS.items():
+        recorded.take()
+        recorded.started.clear()
+        expected = look_without(villain, read, behaviour)
+        assert not recorded.started
+        seen = look(villain, read, behaviour)
+        settle(recorded)
+        if len(recorded.spans) != len(recorded.started) or not recorded.started:
+            open_ended.append((name, len(recorded.started), len(recorded.spans)))
+        for span in recorded.spans:
+            failed = span.status.status_code is trace.StatusCode.ERROR
+            if span.attributes.get(semconv.OUTCOME) not in OUTCOMES or (
+                failed != (span.attributes[semconv.OUTCOME] == "error")
+            ):
+                untold.append((name, dict(span.attributes)))
+        without, with_us = [expected], [seen]
+        while not any(one in without for one in with_us) and len(with_us) < TRIES:
+            without.append(look_without(villain, read, behaviour))
+            with_us.append(look(villain, read, behaviour))
+            settle(recorded)
+        if not any(one in without for one in with_us):
+            differing.append((name, without[-1], with_us[-1]))
+    assert differing == []
+    assert open_ended == []
+    assert untold == []
+    assert not transport._patched["tap"].recorder.open
+
+
+@pytest.mark.slow
+def test_hostile_servers_leave_no_thread_behind(recorded, villain):
+    mine = {thread for thread in threading.enumerate() if thread.name.startswith("otel-llm")}
+    for behaviour in ("reset_in_body", "closed_in_body", "bad_chunk_size", "encoding_lie"):
+        look(villain, READERS["httpx2-read"], behaviour)
+    now = {thread for thread in threading.enumerate() if thread.name.startswith("otel-llm")}
+    assert {thread.name for thread in now - mine} <= {"otel-llm-reaper"}
+
+
+CHILD = """
+import json, sys
+sys.path.insert(0, {here!r})
+from readers import READERS
+with_us, base, names = sys.argv[1] == "with", sys.argv[2], json.loads(sys.argv[3])
+if with_us:
+    import otel_llm
+    otel_llm.instrument()
+told = {{}}
+for behaviour, reader in names:
+    told[behaviour + " " + reader] = READERS[reader](base, "/" + behaviour + "/v1/chat/completions", 10.0)
+spans = None
+if with_us:
+    from otel_llm.record import transport
+    transport.reaper.drain()
+    spans = len(transport.recorder().open)
+    otel_llm.flush(5)
+peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])  # rusage keeps the parent's peak
+print(json.dumps([told, peak, spans]))
+"""
+FLOWING = ("httpx2-raw", "httpx2-async-bytes", "aiohttp-any", "urllib3-raw")
+"""Ways to read that hold nothing themselves."""
+
+
+def child(villain, with_us, reader, tmp_path):
+    """What a process of its own sees of all large answers, its peak [KiB] and its open calls."""
+    names = [(behaviour, reader) for behaviour in sorted(hostile.LARGE)]
+    base = f"http://127.0.0.1:{villain.port}"
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD.format(here=str(HERE)), with_us, base, json.dumps(names)],
+        env={**os.environ, "OTEL_LLM_STORE_PATH": str(tmp_path / "calls.db")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", FLOWING)
+def test_bombs_and_endless_streams_are_seen_the_same_and_cost_no_memory(villain, reader, tmp_path):
+    expected, without, _ = child(villain, "without", reader, tmp_path)
+    seen, peak, still_open = child(villain, "with", reader, tmp_path)
+    assert seen == expected
+    assert still_open == 0
+    assert peak - without < MARGIN
+
+
+def test_the_page_lists_what_is_tried():
+    page = (HERE.parents[1] / "docs/hostile.md").read_text()
+    assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE)) == {
+        name: act.__doc__.strip() for name, act in hostile.BEHAVIOURS.items()
+    }
