@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from otel_llm.distro import flush, instrument, uninstrument
     from otel_llm.record.client import call, current_call, metric
     from otel_llm.record.decorator import traced
+    from otel_llm.record.queues import queue
 
 
 __version__: Final = semconv.SCOPE_VERSION
@@ -23,10 +24,11 @@ _HOME: Final = {
     "call": "otel_llm.record.client",
     "current_call": "otel_llm.record.client",
     "metric": "otel_llm.record.client",
+    "queue": "otel_llm.record.queues",
     "traced": "otel_llm.record.decorator",
 }
 
-__all__ = ["__version__", "call", "current_call", "flush", "instrument", "metric", "traced", "uninstrument"]
+__all__ = ["__version__", "call", "current_call", "flush", "instrument", "metric", "queue", "traced", "uninstrument"]
 
 
 def __getattr__(name: str) -> Any:

@@ -74,6 +74,7 @@ RATELIMIT_LIMIT_REQUESTS: Final = "otel_llm.ratelimit.limit.requests"
 RATELIMIT_LIMIT_TOKENS: Final = "otel_llm.ratelimit.limit.tokens"
 RATELIMIT_REMAINING_REQUESTS: Final = "otel_llm.ratelimit.remaining.requests"
 RATELIMIT_REMAINING_TOKENS: Final = "otel_llm.ratelimit.remaining.tokens"
+RATELIMIT_TYPE: Final = "otel_llm.ratelimit.type"
 RETRY_AFTER: Final = "otel_llm.retry_after"
 
 CONNECTION_WAIT: Final = "otel_llm.connection.wait"
@@ -158,8 +159,17 @@ METRIC_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk
 METRIC_TIME_PER_OUTPUT_TOKEN: Final = "otel_llm.client.time_per_output_token"
 METRIC_OPERATIONS: Final = "otel_llm.client.operations"
 METRIC_ACTIVE_REQUESTS: Final = "otel_llm.client.active_requests"
+METRIC_QUEUE_DEPTH: Final = "otel_llm.queue.depth"
+METRIC_QUEUE_WAIT: Final = "otel_llm.queue.wait"
+METRIC_RATELIMIT_REMAINING: Final = "otel_llm.ratelimit.remaining"
+METRIC_RATELIMIT_LIMIT: Final = "otel_llm.ratelimit.limit"
+METRIC_RATELIMIT_RESET: Final = "otel_llm.ratelimit.reset"
+METRIC_RATELIMIT_TIME_TO_LIMIT: Final = "otel_llm.ratelimit.time_to_limit"
 METRIC_SELF_ERRORS: Final = "otel_llm.self.errors"
 METRIC_SELF_SPANS: Final = "otel_llm.self.spans"
+
+RATELIMIT_TYPE_REQUESTS: Final = "requests"
+RATELIMIT_TYPE_TOKENS: Final = "tokens"
 
 TOKEN_TYPE: Final = "gen_ai.token.type"
 TOKEN_TYPE_INPUT: Final = "input"
@@ -174,6 +184,8 @@ UNIT_SECONDS: Final = "s"
 UNIT_TOKENS: Final = "{token}"
 UNIT_OPERATIONS: Final = "{operation}"
 UNIT_REQUESTS: Final = "{request}"
+UNIT_ITEMS: Final = "{item}"
+UNIT_QUOTA: Final = "{quota}"
 UNIT_ERRORS: Final = "{error}"
 UNIT_SPANS: Final = "{span}"
 
@@ -191,6 +203,11 @@ TIME_PER_OUTPUT_TOKEN_BUCKETS: Final = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0),
 )
 """[s] Down to half a millisecond: the convention's buckets begin at 10 ms and cannot tell 200 from 2,000 tokens/s."""
+
+QUEUE_WAIT_BUCKETS: Final = (
+    *(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+"""[s] Five seconds, at which a queue is long, is an edge."""
 
 TOKEN_BUCKETS: Final = (*(4.0**power for power in range(14)),)
 """[{token}] Powers of four from 1 to 67,108,864, as the convention advises."""

@@ -316,3 +316,32 @@ def test_openai_over_aiohttp_is_one_call_one_span(recorded, server, case):
     assert (told(span), said[semconv.USAGE_OUTPUT_TOKENS]) == (GOOD, 5)
     assert len(recorded.started) == 1
     assert sum(point.value for point in recorded.points()[semconv.METRIC_OPERATIONS]) == 1
+
+
+async def _read(sending):
+    await (await sending).read()
+
+
+def test_the_wait_for_a_connection_is_told(recorded, server):
+    async def main():
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+            slow = await session.post(url(server, "hang"), json=BODY)
+            other = asyncio.create_task(_read(session.post(url(server, "whole"), json=BODY)))
+            await asyncio.sleep(0.05)
+            slow.close()
+            await other
+
+    asyncio.run(main())
+    first, second = recorded.wait(2)
+    assert 0 < first.attributes[semconv.CONNECTION_WAIT] < 0.05 <= second.attributes[semconv.CONNECTION_WAIT]
+
+
+def test_where_nothing_was_sent_no_wait_is_told(recorded, free_port):
+    async def main():
+        async with aiohttp.ClientSession() as session:
+            await session.post(f"http://127.0.0.1:{free_port()}/v1/chat/completions", json=BODY)
+
+    with pytest.raises(aiohttp.ClientConnectorError):
+        asyncio.run(main())
+    (span,) = recorded.wait(1)
+    assert semconv.CONNECTION_WAIT not in span.attributes

@@ -107,3 +107,31 @@ NAMES = [
 @given(st.lists(st.tuples(st.sampled_from(NAMES) | st.binary(max_size=20), st.binary(max_size=40))))
 def test_any_head_is_read(lines):
     read_head(200, lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        *(("6m0s", 360.0), ("17ms", 0.017), ("1m30.951s", 90.951), ("2h3m", 7380.0), ("1d", 86400.0), ("0s", 0.0)),
+        *(("7.66s", 7.66), ("12", 12.0), ("1.5", 1.5), (" 2s ", 2.0), ("1s500ms", 1.5)),
+        *(("", None), ("soon", None), ("-1s", None), ("1795382138123", None), ("9" * 400, None), ("nan", None)),
+    ],
+)
+def test_the_time_to_a_reset_is_read_as_it_is_written(said, seconds):
+    one = head(x_ratelimit_reset_requests=said)
+    assert one.reset_requests == (pytest.approx(seconds) if seconds is not None else None)
+    assert not one.tells_limits
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("2026-11-22T21:00:12Z", 12.0), ("2026-11-22T20:00:00Z", 0.0), ("2026-11-22T21:00:12", None), ("later", None)],
+)
+def test_a_reset_that_is_a_date_is_held_against_the_answers_own(said, seconds):
+    one = head(anthropic_ratelimit_tokens_reset=said, date="Sun, 22 Nov 2026 21:00:00 GMT")
+    assert one.reset_tokens == seconds
+    assert head(anthropic_ratelimit_tokens_reset=said).reset_tokens is None
+
+
+def test_a_reset_is_no_attribute_of_a_call():
+    assert head(x_ratelimit_reset_tokens="1s").told() == {"status_code": 200}

@@ -8,6 +8,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call
+from otel_llm.record import transport
 from otel_llm.record.metrics import ClientMetrics, identity
 
 CALL = {"model": "m", "stream": True, "messages": []}
@@ -189,3 +190,46 @@ def test_what_nobody_said_is_no_attribute_and_no_point(metrics):
     (duration,) = series(reader, semconv.METRIC_OPERATION_DURATION)
     assert dict(duration.attributes) == {semconv.OPERATION_NAME: "chat"}
     assert series(reader, semconv.METRIC_TOKEN_USAGE) == []
+
+
+def test_rate_limits_are_gauges_by_provider_model_and_host(recorded):
+    left = iter([(90, 9000), (80, 7000)])
+
+    def answer(_request):
+        requests, tokens = next(left)
+        headers = {
+            "x-ratelimit-limit-requests": "100",
+            "x-ratelimit-remaining-requests": str(requests),
+            "x-ratelimit-reset-requests": "1m0s",
+            "x-ratelimit-remaining-tokens": str(tokens),
+        }
+        return httpx.Response(200, headers=headers, json={"choices": []})
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        client.post("https://api.openai.com/v1/chat/completions", json=CALL)
+        recorder = transport.recorder()
+        later = recorder.clock() + 10
+        recorder.clock = lambda: later
+        client.post("https://api.openai.com/v1/chat/completions", json=CALL)
+    limits = recorder.metrics._limits
+    told = {dict(key)[semconv.RATELIMIT_TYPE]: one for key, one in limits.tell(later)}
+    assert told["requests"].remaining == 80
+    assert told["requests"].limit == 100
+    assert told["requests"].reset == pytest.approx(60)
+    assert told["requests"].time_to_limit == pytest.approx(80, rel=0.01)
+    assert told["tokens"].time_to_limit == pytest.approx(35, rel=0.01)
+    points = recorded.points()
+    (limit,) = points[semconv.METRIC_RATELIMIT_LIMIT]
+    assert limit.value == 100
+    assert dict(limit.attributes) == {
+        semconv.PROVIDER_NAME: "openai",
+        semconv.REQUEST_MODEL: "m",
+        semconv.SERVER_ADDRESS: "api.openai.com",
+        semconv.RATELIMIT_TYPE: "requests",
+    }
+    assert {point.value for point in points[semconv.METRIC_RATELIMIT_REMAINING]} == {80, 7000}
+
+
+def test_a_provider_without_rate_limits_has_no_gauge_of_them(recorded, server):
+    post(server, "stream")
+    assert not [name for name in recorded.points() if name.startswith("otel_llm.ratelimit")]

@@ -317,3 +317,21 @@ def test_a_response_may_be_read_on_another_thread(recorded, server, library):
     thread.join()
     assert pieces
     assert told(only(recorded)[0]) == GOOD
+
+
+def test_the_wait_for_a_connection_is_told_once_connected_and_when_used_again(recorded, server):
+    with urllib3.PoolManager() as pool:
+        for _ in range(2):
+            pool.request("POST", url(server, "whole"), json=BODY)
+        (connections,) = [pool.pools.get(key) for key in pool.pools.keys()]  # noqa: SIM118 - no mapping
+        connection = connections._get_conn()
+        assert "connect" not in vars(connection)
+    first, again = (span.attributes[semconv.CONNECTION_WAIT] for span in recorded.wait(2))
+    assert 0 < again < first < 1
+
+
+def test_where_nothing_was_sent_no_wait_is_told(recorded, library, free_port):
+    with pytest.raises(Exception, match=r"refused"):
+        send(library, f"http://127.0.0.1:{free_port()}/v1/chat/completions")
+    (span,) = recorded.wait(1)
+    assert semconv.CONNECTION_WAIT not in span.attributes

@@ -427,7 +427,7 @@ _CALL_TERMS: Final = (
         meaning="Time before the request could be sent: waiting for a free connection of the pool, then connect and "
         "TLS. Part of the duration.",
         absent="the transport does not tell (a custom one), or nothing was sent",
-        source="the HTTP client's trace events",
+        source="the HTTP client's trace events, or its connection where it has none (aiohttp, urllib3)",
         words=("connect", "connection", "pool"),
     ),
     Term(
@@ -506,6 +506,13 @@ _METRIC_ATTRIBUTE_TERMS: Final = (
         name=semconv.TOKEN_TYPE,
         kind="attribute",
         meaning=f"On `{semconv.METRIC_TOKEN_USAGE}`: `{semconv.TOKEN_TYPE_INPUT}` or `{semconv.TOKEN_TYPE_OUTPUT}`.",
+        source="otel-llm",
+    ),
+    Term(
+        name=semconv.RATELIMIT_TYPE,
+        kind="attribute",
+        meaning=f"On the metrics of rate limits: `{semconv.RATELIMIT_TYPE_REQUESTS}` or "
+        f"`{semconv.RATELIMIT_TYPE_TOKENS}`.",
         source="otel-llm",
     ),
     Term(
@@ -595,6 +602,65 @@ _METRIC_TERMS: Final = (
         meaning="Inferences in flight now, open streams included.",
         source=_COUNT,
         words=("active", "in_flight", "concurrency"),
+    ),
+    Term(
+        name=semconv.METRIC_QUEUE_DEPTH,
+        kind="metric",
+        unit=semconv.UNIT_ITEMS,
+        meaning=f"How many wait now in a queue of the application's own (`{semconv.QUEUE_NAME}`), in this process. "
+        "Gauge.",
+        absent="the application names no queue",
+        source="the application, by `otel_llm.queue`",
+        words=("depth", "queue_depth"),
+    ),
+    Term(
+        name=semconv.METRIC_QUEUE_WAIT,
+        kind="metric",
+        unit=semconv.UNIT_SECONDS,
+        meaning=f"How long waits in a queue of the application's own (`{semconv.QUEUE_NAME}`) were, one value a wait. "
+        "Histogram.",
+        formula="start of the work - enqueued",
+        absent="the application names no queue",
+        source=_CLOCK,
+    ),
+    Term(
+        name=semconv.METRIC_RATELIMIT_REMAINING,
+        kind="metric",
+        unit=semconv.UNIT_QUOTA,
+        meaning=f"What is left in the provider's window, as its latest answer said: requests or tokens "
+        f"(`{semconv.RATELIMIT_TYPE}`), by provider, model and host. Gauge.",
+        absent="the provider sends no such header, the window was renewed since, or its last answer is 5 min old",
+        source=_HEADERS,
+        words=("remaining", "saturation"),
+    ),
+    Term(
+        name=semconv.METRIC_RATELIMIT_LIMIT,
+        kind="metric",
+        unit=semconv.UNIT_QUOTA,
+        meaning="What the provider allows in its window, as its latest answer said. Gauge.",
+        absent="the provider sends no such header, or its last answer is 5 min old",
+        source=_HEADERS,
+    ),
+    Term(
+        name=semconv.METRIC_RATELIMIT_RESET,
+        kind="metric",
+        unit=semconv.UNIT_SECONDS,
+        meaning="Time until the provider's window is renewed. Gauge.",
+        formula="what the answer said - time since",
+        absent="the provider sends no such header, or the window was renewed since",
+        source=f"{_HEADERS} and {_CLOCK}",
+        words=("reset",),
+    ),
+    Term(
+        name=semconv.METRIC_RATELIMIT_TIME_TO_LIMIT,
+        kind="metric",
+        unit=semconv.UNIT_SECONDS,
+        meaning="A forecast: time until nothing is left in the provider's window, if all goes on as in the last "
+        "minute. It knows nothing of the window's renewal: compare it with `otel_llm.ratelimit.reset`. Gauge.",
+        formula="remaining / (what was used in the last 60 s / the time that is known of, up to 60 s)",
+        absent="nothing was used, fewer than two answers came, less than 1 s is known of, or remaining is absent",
+        source=f"{_HEADERS} and {_CLOCK}",
+        words=("forecast", "time_to_limit"),
     ),
     Term(
         name=semconv.METRIC_SELF_ERRORS,

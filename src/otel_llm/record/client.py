@@ -19,7 +19,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call, Value
-from otel_llm.record import recording, transport
+from otel_llm.record import queues, recording, transport
 from otel_llm.record.metrics import identity
 from otel_llm.redaction import scrub
 
@@ -131,6 +131,9 @@ class ManualCall:
         """Start the span without making it current: for streams, whose context must not span a ``yield``."""
         self._started_at, self._started_ns = time.perf_counter(), time.time_ns()
         with boundary.guard("client.begin"):
+            waited = queues.waited()
+            if waited is not None:
+                self._said["queue_name"], self._said["queue_wait"] = waited
             recorder = transport.recorder()
             self._key = identity(self._known.operation, self._known.provider, self._known.request_model)
             self._span = self._open(recorder)

@@ -4,7 +4,9 @@ Header names: OpenAI and its imitators (``x-ratelimit-*``), Anthropic (``anthrop
 and ``x-inference-time``, milliseconds), Amazon Bedrock (token counts), RFC 9110 (``retry-after``).
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -29,6 +31,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     limit_tokens: int | None = None
     remaining_requests: int | None = None
     remaining_tokens: int | None = None
+    reset_requests: float | None = None
+    reset_tokens: float | None = None
     retry_after: float | None = None
     server_queue_time: float | None = None
     server_decode_time: float | None = None
@@ -39,9 +43,19 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
         """What it says of the call, as fields of a `otel_llm.calls.Call`."""
         said: dict[str, Any] = msgspec.to_builtins(self)
         said["status_code"] = said.pop("status")
-        for name in ("content_type", "content_encoding", "provider", "location"):
+        for name in ("content_type", "content_encoding", "provider", "location", "reset_requests", "reset_tokens"):
             said.pop(name, None)
         return said
+
+    @property
+    def tells_limits(self) -> bool:
+        """Whether it says anything of rate limits."""
+        return not (
+            self.remaining_requests is None
+            and self.remaining_tokens is None
+            and self.limit_requests is None
+            and self.limit_tokens is None
+        )
 
     @property
     def is_error(self) -> bool:
@@ -67,7 +81,9 @@ def read_head(status: int, raw: Iterable[tuple[bytes, bytes]]) -> Head:
             odd[field] = value.decode("latin-1")
         elif (read := parse(value.decode("latin-1"))) is not None:
             said[field] = read
-    return Head(status=status, **said, **_read_odd(odd)) if odd else Head(status=status, **said)
+    if odd:
+        said.update(_read_odd(odd))
+    return Head(status=status, **said)
 
 
 def _read_odd(odd: Mapping[str, str]) -> dict[str, Any]:
@@ -76,6 +92,7 @@ def _read_odd(odd: Mapping[str, str]) -> dict[str, Any]:
         "provider": hosts.by_headers(odd),
         "retry_after": _retry_after(odd),
         "input_tokens": _input_tokens(odd),
+        **{field: _since(odd, odd[name]) for name, field in _RENEWALS if name in odd},
     }
 
 
@@ -106,6 +123,32 @@ def _input_tokens(odd: Mapping[str, str]) -> int | None:
     return fresh + sum(_count(odd.get(name, "")) or 0 for name in cached)
 
 
+_SPAN: Final = re.compile(
+    r"(?=.)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,12})?)s)?(?:(\d{1,9}(?:\.\d{1,12})?)ms)?"
+)
+_LONGEST_SPAN: Final = 1e9
+"""No window is that long [s]: a date, in seconds since 1970."""
+
+_SCALES: Final = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+
+
+def _span(text: str) -> float | None:
+    """Seconds of ``1m30.951s``, ``17ms`` or a plain number."""
+    pieces = _SPAN.fullmatch(text.strip())
+    if pieces is None:
+        plain = _number(text)
+        return plain if plain is not None and plain < _LONGEST_SPAN else None
+    return sum(float(value) * scale for value, scale in zip(pieces.groups(), _SCALES, strict=True) if value)
+
+
+def _since(odd: Mapping[str, str], said: str) -> float | None:
+    """From the answer's own ``date`` to ``said`` [s], not below 0."""
+    try:
+        return max(0.0, (datetime.fromisoformat(said.strip()) - parsedate_to_datetime(odd["date"])).total_seconds())
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def _retry_after(odd: Mapping[str, str]) -> float | None:
     """Seconds to wait: a number, or a date that is compared with the answer's own ``date``."""
     precise = _milliseconds(odd.get("retry-after-ms", ""))
@@ -121,6 +164,12 @@ def _retry_after(odd: Mapping[str, str]) -> float | None:
         return None
 
 
+_RENEWALS: Final = (
+    ("anthropic-ratelimit-requests-reset", "reset_requests"),
+    ("anthropic-ratelimit-tokens-reset", "reset_tokens"),
+)
+"""Headers that hold a date, and the field of what they tell."""
+
 _FIELDS: Final[Mapping[bytes, tuple[str, Callable[[str], Any] | None]]] = {
     b"content-type": ("content_type", str),
     b"content-encoding": ("content_encoding", str),
@@ -129,6 +178,8 @@ _FIELDS: Final[Mapping[bytes, tuple[str, Callable[[str], Any] | None]]] = {
     b"x-ratelimit-limit-tokens": ("limit_tokens", _count),
     b"x-ratelimit-remaining-requests": ("remaining_requests", _count),
     b"x-ratelimit-remaining-tokens": ("remaining_tokens", _count),
+    b"x-ratelimit-reset-requests": ("reset_requests", _span),
+    b"x-ratelimit-reset-tokens": ("reset_tokens", _span),
     b"anthropic-ratelimit-requests-limit": ("limit_requests", _count),
     b"anthropic-ratelimit-tokens-limit": ("limit_tokens", _count),
     b"anthropic-ratelimit-requests-remaining": ("remaining_requests", _count),
@@ -139,6 +190,7 @@ _FIELDS: Final[Mapping[bytes, tuple[str, Callable[[str], Any] | None]]] = {
     **{
         name.encode(): (name, None)
         for name in (
+            *(name for name, _ in _RENEWALS),
             *("server", "date", "retry-after", "retry-after-ms", "x-compute-time", "x-compute-type"),
             "x-amzn-bedrock-input-token-count",
             "x-amzn-bedrock-cache-read-input-token-count",

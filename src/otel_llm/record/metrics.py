@@ -5,7 +5,9 @@ a reader collects. Attributes come from a short allow-list; the table is bounded
 """
 
 import threading
+import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -13,10 +15,28 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call
+from otel_llm.record import queues
+from otel_llm.record.head import Head
+from otel_llm.record.limits import Limits, Said
 
 _Key = tuple[tuple[str, str | bool | int | None], ...]
 _MAX_SERIES: Final = 2000
 _OVERFLOW: Final[_Key] = ((semconv.METRIC_OVERFLOW, True),)
+
+
+_OF_REQUESTS: Final = (semconv.RATELIMIT_TYPE, semconv.RATELIMIT_TYPE_REQUESTS)
+_OF_TOKENS: Final = (semconv.RATELIMIT_TYPE, semconv.RATELIMIT_TYPE_TOKENS)
+
+_SATURATION: Final = (
+    (semconv.METRIC_RATELIMIT_REMAINING, semconv.UNIT_QUOTA, "remaining", "Left in the provider's window."),
+    (semconv.METRIC_RATELIMIT_LIMIT, semconv.UNIT_QUOTA, "limit", "Allowed in the provider's window."),
+    (semconv.METRIC_RATELIMIT_RESET, semconv.UNIT_SECONDS, "reset", "Until the provider's window is renewed."),
+    (
+        *(semconv.METRIC_RATELIMIT_TIME_TO_LIMIT, semconv.UNIT_SECONDS, "time_to_limit"),
+        "Until nothing is left, if all goes on as in the last minute.",
+    ),
+)
+"""Name, unit, field of `Saturation` and description of each gauge."""
 
 
 class ClientMetrics:
@@ -62,6 +82,22 @@ class ClientMetrics:
             unit=semconv.UNIT_REQUESTS,
             description="Inferences in flight.",
         )
+        self._queue_wait = meter.create_histogram(
+            semconv.METRIC_QUEUE_WAIT,
+            unit=semconv.UNIT_SECONDS,
+            description="Time in a queue of the application's own.",
+            explicit_bucket_boundaries_advisory=semconv.QUEUE_WAIT_BUCKETS,
+        )
+        meter.create_observable_gauge(
+            semconv.METRIC_QUEUE_DEPTH,
+            [_observe_depths],
+            unit=semconv.UNIT_ITEMS,
+            description="Waiting in a queue of the application's own.",
+        )
+        self._limits = Limits()
+        for name, unit, figure, description in _SATURATION:
+            observe = partial(self._observe_limits, figure)
+            meter.create_observable_gauge(name, [observe], unit=unit, description=description)
         meter.create_observable_counter(
             semconv.METRIC_SELF_ERRORS,
             [_observe_errors],
@@ -102,6 +138,10 @@ class ClientMetrics:
             attributes[semconv.ERROR_TYPE] = call.error_type
         self._duration.record(duration, attributes, context)
 
+    def waited(self, name: str, seconds: float) -> None:
+        """Measure a wait in the queue ``name``, of ``seconds`` [s]."""
+        self._queue_wait.record(seconds, {semconv.QUEUE_NAME: name})
+
     def _record_tokens(self, call: Call, attributes: dict[str, Any], context: Context) -> None:
         for tokens, kind in (
             (call.input_tokens, semconv.TOKEN_TYPE_INPUT),
@@ -116,6 +156,30 @@ class ClientMetrics:
             if key not in self._operations and len(self._operations) >= _MAX_SERIES:
                 key = _OVERFLOW
             self._operations[key] = self._operations.get(key, 0) + 1
+
+    def hear(self, named: _Key, head: Head, at: float) -> None:
+        """Take what an answer's head says of rate limits.
+
+        Args:
+            named: Provider, model and server.
+            head: It says something of them.
+            at: On the monotonic clock [s].
+        """
+        said = (
+            (_OF_REQUESTS, Said(head.remaining_requests, head.limit_requests, head.reset_requests)),
+            (_OF_TOKENS, Said(head.remaining_tokens, head.limit_tokens, head.reset_tokens)),
+        )
+        with self._lock:
+            for kind, one in said:
+                if one.remaining is not None or one.limit is not None:
+                    self._limits.hear((*named, kind), one, at)
+
+    def _observe_limits(self, figure: str, _options: CallbackOptions) -> Iterable[Observation]:
+        with boundary.guard("metrics.observe"):
+            with self._lock:
+                told = [(key, getattr(one, figure)) for key, one in self._limits.tell(time.perf_counter())]
+            return [Observation(value, dict(key)) for key, value in told if value is not None]
+        return ()
 
     def _observe_operations(self, _options: CallbackOptions) -> Iterable[Observation]:
         with boundary.guard("metrics.observe"):
@@ -148,6 +212,12 @@ def identity(operation: str, provider: str | None, model: str | None) -> _Key:
     """What names a series before any answer is known."""
     named = ((semconv.OPERATION_NAME, operation), (semconv.PROVIDER_NAME, provider), (semconv.REQUEST_MODEL, model))
     return tuple((name, value) for name, value in named if value is not None)
+
+
+def _observe_depths(_options: CallbackOptions) -> Iterable[Observation]:
+    with boundary.guard("metrics.observe"):
+        return [Observation(depth, {semconv.QUEUE_NAME: name}) for name, depth in queues.depths()]
+    return ()
 
 
 def _observe_errors(_options: CallbackOptions) -> Iterable[Observation]:

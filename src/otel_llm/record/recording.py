@@ -25,10 +25,11 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, Statu
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call, Value
-from otel_llm.record import framing
+from otel_llm.record import framing, queues
 from otel_llm.record.account import Attempt, End, draw_up
 from otel_llm.record.exchange import Format, Opening, Request
 from otel_llm.record.head import Head, read_head
+from otel_llm.record.limits import Key
 from otel_llm.record.metrics import ClientMetrics, identity
 from otel_llm.record.reading import INFLATED, Reading
 from otel_llm.record.registry import Registry
@@ -144,19 +145,9 @@ class Recording:
     """
 
     __slots__ = (
-        *(
-            "_attempt",
-            "_captured",
-            "_format",
-            "_head",
-            "_is_outer",
-            "_key",
-            "_measured",
-            "_once",
-            "_opening",
-            "_reading",
-        ),
-        *("_path", "_pid", "_recorder", "_sent_at", "_span", "_started_ns", "context"),
+        *("_attempt", "_captured", "_format", "_head", "_is_outer", "_key", "_measured", "_once", "_opening"),
+        *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns"),
+        *("_waited", "context"),
     )
 
     def __init__(self, recorder: Recorder, request: Request, scheme: str, known: Format, opening: Opening) -> None:
@@ -170,6 +161,7 @@ class Recording:
         self._head: Head | None = None
         self._reading: Reading | None = None
         self._sent_at: float | None = None
+        self._waited = queues.waited()
         resend_count, previous = _previous(request)
         started_at = recorder.clock()
         self._started_ns = time.time_ns()
@@ -230,7 +222,11 @@ class Recording:
     def trace(self, event: str) -> None:
         """An event of the transport's trace extension: the wait is over when the request's head is sent."""
         if event.endswith("send_request_headers.started"):
-            self._sent_at = self._recorder.clock()
+            self.send()
+
+    def send(self) -> None:
+        """A connection is there, and the request's head is sent now."""
+        self._sent_at = self._recorder.clock()
 
     def respond(self, status: int, raw_headers: Iterable[tuple[bytes, bytes]]) -> None:
         """The answer's head is here."""
@@ -243,6 +239,13 @@ class Recording:
                 framing.inflater(head.content_encoding, INFLATED, sys.modules),
                 array=self._opening.array and not head.is_error,
             )
+            if head.tells_limits:
+                self._recorder.metrics.hear(self._limited(), head, self._recorder.clock())
+
+    def _limited(self) -> Key:
+        """What names a rate limit: whose it is, for which model and where."""
+        named = identity("", self._opening.provider, self._opening.model)[1:]
+        return (*named, (semconv.SERVER_ADDRESS, self._attempt.host))
 
     def feed(self, piece: bytes) -> None:
         """The next piece of the body, as it came off the wire."""
@@ -320,6 +323,8 @@ class Recording:
             sent_at=self._sent_at,
         )
         call = draw_up(self._opening, self._attempt, self._head, self._reading, end)
+        if self._waited is not None:
+            call = msgspec.structs.replace(call, queue_name=self._waited.name, queue_wait=self._waited.seconds)
         if self._is_outer:
             enrich(self._span, call)
         else:

@@ -44,6 +44,7 @@ async def _connect_watched(
         return await wrapped(*args, **kwargs)
     connection = await _pass(wrapped, args, kwargs, recording, request)
     with boundary.ending(recording):
+        recording.send()
         _follow(request, "send", _send, Orphan(recording))
     return connection
 

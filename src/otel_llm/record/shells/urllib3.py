@@ -149,15 +149,38 @@ def _make_request(wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...],
     attempt = _attempt.get()
     if attempt is None or attempt.pool is not pool:
         return wrapped(*args, **kwargs)
+    connection: Any = args[0] if args else kwargs.get("conn")
+    with boundary.guard("record.connect"):
+        _await_connection(connection, attempt.recording)
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
         with boundary.ending(attempt.recording):
             attempt.recording.fail(error)
         raise
+    finally:
+        with boundary.guard("record.connect"):
+            vars(connection).pop("connect", None)
     with boundary.ending(attempt.recording):
         attempt.answer(response)
     return response
+
+
+def _await_connection(connection: Any, recording: Any) -> None:
+    """Hear when the connection, which the pool has handed out, is connected; at once where it is already."""
+    if connection.sock is not None:
+        recording.send()
+        return
+    connect = connection.connect
+
+    def once(*args: Any, **kwargs: Any) -> Any:
+        vars(connection).pop("connect", None)
+        result = connect(*args, **kwargs)
+        with boundary.guard("record.connect"):
+            recording.send()
+        return result
+
+    connection.connect = once
 
 
 def _close(wrapped: Callable[..., Any], response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
