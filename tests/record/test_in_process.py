@@ -474,3 +474,25 @@ def test_the_example_of_a_model_in_its_process_is_one_stored_call(tmp_path):
     assert said[semconv.PROVIDER_NAME] == "in_process"
     assert f"{said[semconv.USAGE_OUTPUT_TOKENS]} tokens" in printed
     assert said[semconv.TIME_TO_FIRST_TOKEN] < call["duration"]
+
+
+@pytest.mark.slow
+def test_the_example_of_a_worker_stores_and_shows_the_waits(tmp_path):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    environ["OTEL_LLM_STORE_PATH"] = str(tmp_path / "calls.db")
+
+    def run(*command):
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    printed = run(sys.executable, EXAMPLES / "worker_queue.py")
+    assert (printed.count("3 wait\n"), printed.count("0 wait\n")) == (1, 1)
+    command = Path(sys.executable).with_name("otel-llm")
+    calls = json.loads(run(command, "calls", "list", "--json"))
+    assert {call["attributes"][semconv.QUEUE_NAME] for call in calls} == {"jobs"}
+    waits = [call["attributes"][semconv.QUEUE_WAIT] for call in reversed(calls)]
+    assert len(waits) == 3
+    assert waits == sorted(waits)
+    (group,) = json.loads(run(command, "summary", "--json"))["groups"]
+    assert group["queue_wait"]["count"] == 3
+    assert group["queue_wait"]["max"] == pytest.approx(waits[-1])
+    assert "jobs" in run(command, "calls", "show", calls[0]["span_id"])

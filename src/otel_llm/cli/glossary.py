@@ -477,7 +477,8 @@ _CALL_TERMS: Final = (
         name=semconv.QUEUE_WAIT,
         kind="attribute",
         unit=semconv.UNIT_SECONDS,
-        meaning="How long the call waited in the application's own queue, before its span began.",
+        meaning="How long the call waited in the application's own queue, before its span began. The metric of the "
+        "same name measures every wait, whether a call came of it or not.",
         absent="the application names no queue",
         source="the application",
         words=("queue_wait",),
