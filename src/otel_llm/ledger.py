@@ -60,6 +60,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
         key: Values of ``by``.
         worker: Who counted.
         number: Of the slot.
+        until: Number of the slot from which on no window reaches it.
         content: What it counted.
         boot: Which boot of the machine ``number`` belongs to.
     """
@@ -68,6 +69,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     key: tuple[str, ...]
     worker: str
     number: int
+    until: int
     content: list[Any]
     boot: str
 

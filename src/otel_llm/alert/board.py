@@ -121,13 +121,19 @@ class Board:
         if series is not None:
             self._window(series, key).replace(worker, number, slot)
 
-    def changed(self, since: int) -> Iterator[tuple[Group, tuple[str, ...], int, Slot]]:
+    def forget_others(self) -> None:
+        """Forget what other processes hold: it will be said anew."""
+        for series in self.series.values():
+            for window in series.windows.values():
+                window.forget_others()
+
+    def changed(self, since: int) -> Iterator[tuple[Series, tuple[str, ...], int, Slot]]:
         """This process's slots from number ``since`` on."""
-        for group, series in self.series.items():
+        for series in self.series.values():
             for key, window in series.windows.items():
                 if window.last >= since:
                     for number, slot in window.own(since):
-                        yield group, key, number, slot
+                        yield series, key, number, slot
 
     def expire(self, now: float, needed: Callable[[Group, tuple[str, ...]], bool]) -> None:
         """Forget old slots, and series that are idle and not ``needed`` by an alert."""

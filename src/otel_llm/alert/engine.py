@@ -28,7 +28,7 @@ from otel_llm.alert.rule import SCOPE, Group
 from otel_llm.alert.schema import RuleSet
 from otel_llm.alert.signal import attempt
 from otel_llm.alert.state import Alert
-from otel_llm.alert.window import SLOT, Slot
+from otel_llm.alert.window import FINE, SLOT, Slot
 from otel_llm.ledger import Kept, Ledger, Message, Row, Shared
 
 STEP: Final = 1.0
@@ -162,6 +162,7 @@ class Engine:
         self._readings: list[tuple[str, float, Mapping[str, Any], float]] = []
         self._watchers: list[Callable[[Sequence[tuple[Change, Message]]], None]] = []
         self._life: _Life | None = None
+        self._inherited: list[_Life] = []
         self._starting = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -175,6 +176,7 @@ class Engine:
         if (life is not None and life.pid == os.getpid()) or self._stopping:
             return
         if life is not None:  # a fork copied it; its lock may be held by nobody
+            self._inherited.append(life)  # its connection is the parent's: closing it here would take the parent's locks
             self._life, self._starting = None, threading.Lock()
             self._wake, self._stopped = threading.Event(), threading.Event()
             self._readings = []
@@ -300,19 +302,22 @@ class Engine:
     def _share(self, life: _Life, ledger: Ledger, now: float) -> None:
         slots = [
             Shared(
-                group=life.names[group],
+                group=life.names[series.group],
                 key=key,
                 worker=life.worker,
                 number=number,
+                until=number + int(max(series.width, FINE) / SLOT) + 1,
                 content=slot.pack(),
                 boot=life.boot,
             )
-            for group, key, number, slot in life.board.changed(life.shared_from)
+            for series, key, number, slot in life.board.changed(life.shared_from)
         ]
         ledger.share(slots, now)
         life.shared_from = int(now / SLOT)
 
     def _absorb(self, life: _Life, ledger: Ledger) -> None:
+        if life.mark == 0:
+            life.board.forget_others()
         others, life.mark = ledger.shared(life.mark, life.worker)
         for other in others:
             group = life.groups.get(other.group)

@@ -171,13 +171,14 @@ class Window:
         longest: The longest window that is read [s].
     """
 
-    __slots__ = ("_fine", "_last", "_long", "_minutes", "_open", "_others")
+    __slots__ = ("_fine", "_last", "_long", "_minutes", "_open", "_others", "_others_minutes")
 
     def __init__(self, longest: float) -> None:
         self._long = longest > FINE
         self._fine: dict[int, Slot] = {}
         self._minutes: dict[int, Slot] = {}
         self._others: dict[tuple[str, int], Slot] = {}
+        self._others_minutes: dict[int, Slot] = {}
         self._open: Slot | None = None
         self._last = -1
 
@@ -200,8 +201,13 @@ class Window:
         return slot
 
     def replace(self, worker: str, number: int, slot: Slot) -> None:
-        """What another process holds in its slot ``number``; the newest word counts."""
+        """What another process holds in its slot ``number``; the newest word counts, and all are said once."""
         self._others[worker, number] = slot
+
+    def forget_others(self) -> None:
+        """Forget what other processes hold: it will be said anew."""
+        self._others.clear()
+        self._others_minutes.clear()
 
     def own(self, since: int) -> Iterator[tuple[int, Slot]]:
         """This process's fine slots from ``since`` on, with their numbers."""
@@ -217,15 +223,16 @@ class Window:
 
     def expire(self, now: int) -> None:
         """Forget what no window reaches any more."""
-        oldest = now - int((LONGEST if self._long else FINE) / SLOT)
+        oldest = now - int(FINE / SLOT)
         for key in [key for key in self._others if key[1] < oldest]:
-            del self._others[key]
-        if self._last >= 0:
-            self._forget(now)
+            slot = self._others.pop(key)
+            if self._long:
+                self._others_minutes.setdefault(key[1] // _SLOTS_A_MINUTE, Slot()).merge(slot)
+        self._forget(now)
 
     def is_empty(self) -> bool:
         """Whether nothing is held."""
-        return not (self._fine or self._minutes or self._others)
+        return not (self._fine or self._minutes or self._others or self._others_minutes)
 
     def _between(self, first: int, last: int) -> Iterable[Slot]:
         for number, slot in self._fine.items():
@@ -234,9 +241,10 @@ class Window:
         for (_, number), slot in self._others.items():
             if first <= number <= last:
                 yield slot
-        for minute, slot in self._minutes.items():
-            if first <= minute * _SLOTS_A_MINUTE <= last:
-                yield slot
+        for minutes in (self._minutes, self._others_minutes):
+            for minute, slot in minutes.items():
+                if first <= minute * _SLOTS_A_MINUTE <= last:
+                    yield slot
 
     def _forget(self, now: int) -> None:
         """Drop fine slots past their time; where long windows are read, add them to their minute."""
@@ -245,7 +253,7 @@ class Window:
             slot = self._fine.pop(number)
             if self._long:
                 self._minutes.setdefault(number // _SLOTS_A_MINUTE, Slot()).merge(slot)
-        if self._minutes:
+        for minutes in (self._minutes, self._others_minutes):
             oldest = (now - int(LONGEST / SLOT)) // _SLOTS_A_MINUTE
-            for minute in [minute for minute in self._minutes if minute < oldest]:
-                del self._minutes[minute]
+            for minute in [minute for minute in minutes if minute < oldest]:
+                del minutes[minute]
