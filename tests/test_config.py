@@ -174,7 +174,7 @@ def test_a_faulty_variable_is_told_and_the_default_stands(environ, fault):
             "log:\n  level: info\n  level: debug\n",
             "otel-llm.yaml:3: log.level: expected each key once, found it again, first on line 2",
         ),
-        ("alerts:\n  rules: x\n", "otel-llm.yaml:1: alerts: expected a known key, found one not read by this version"),
+        ("redis:\n  url: x\n", "otel-llm.yaml:1: redis: expected a known key, found one not read by this version"),
         ("- a\n- b\n", "otel-llm.yaml:1: expected keys with values, found a list"),
         ("just text\n", "otel-llm.yaml:1: expected keys with values, found 'just text'"),
         ("store:\n\tenabled: true\n", "otel-llm.yaml:2: expected spaces for indentation, found a tab"),

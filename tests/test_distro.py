@@ -55,7 +55,11 @@ REPORT = """
             **more,
         }))
 """
-ALL_KEPT = {"spans": ["StoreSpanProcessor"], "metrics": ["StoreMetricReader"], "logs": ["StoreLogProcessor"]}
+ALL_KEPT = {
+    "spans": ["AlertProcessor", "StoreSpanProcessor"],
+    "metrics": ["StoreMetricReader"],
+    "logs": ["StoreLogProcessor"],
+}
 
 
 @pytest.fixture
@@ -139,28 +143,28 @@ def test_exporters_that_the_user_names_win(run, environ):
     report, _ = run(
         "call(); report()", OTEL_TRACES_EXPORTER="console", OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none"
     )
-    assert kept(report) == {"spans": ["BatchSpanProcessor"], "metrics": [], "logs": []}
+    assert kept(report) == {"spans": ["AlertProcessor", "BatchSpanProcessor"], "metrics": [], "logs": []}
     assert stored(environ) == 0
 
 
 def test_none_keeps_nothing(run, environ, tmp_path):
     none = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
     report, _ = run("call(); report()", **none)
-    assert kept(report) == {"spans": [], "metrics": [], "logs": []}
+    assert kept(report) == {"spans": ["AlertProcessor"], "metrics": [], "logs": []}
     assert report["environ"].items() >= none.items()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_store_may_be_named_beside_others(run, environ):
     report, _ = run("call(); report()", OTEL_TRACES_EXPORTER="console, sqlite")
-    assert report["spans"] == ["BatchSpanProcessor", "StoreSpanProcessor"]
+    assert report["spans"] == ["AlertProcessor", "BatchSpanProcessor", "StoreSpanProcessor"]
     assert stored(environ) == 1
 
 
 def test_otlp_comes_with_its_endpoint(run, free_port, environ):
     port = free_port()
     report, _ = run("report()", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"http://127.0.0.1:{port}/v1/traces")
-    assert kept(report) == ALL_KEPT | {"spans": ["BatchSpanProcessor", "StoreSpanProcessor"]}
+    assert kept(report) == ALL_KEPT | {"spans": ["AlertProcessor", "BatchSpanProcessor", "StoreSpanProcessor"]}
     assert "grpc" not in report["modules"]
     assert report["environ"].keys() == {"OTEL_LLM_STORE_PATH", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"}
 
@@ -187,7 +191,7 @@ def test_a_configuration_file_sets_the_sdk_up_and_the_store_is_attached(run, env
     (tmp_path / "sdk.yaml").write_text(CONFIGURATION)
     report, _ = run("call(); report()", OTEL_CONFIG_FILE=str(tmp_path / "sdk.yaml"))
     assert report["on"]
-    assert report["spans"] == ["SimpleSpanProcessor", "StoreSpanProcessor"]
+    assert report["spans"] == ["AlertProcessor", "SimpleSpanProcessor", "StoreSpanProcessor"]
     assert stored(environ) == 1
 
 
@@ -288,7 +292,7 @@ def test_providers_that_the_application_set_before_are_used(run, environ):
         plain=True,
     )
     assert (report["same"], report["mine"]) == (True, 1)
-    assert report["spans"] == ["SimpleSpanProcessor", "StoreSpanProcessor"]
+    assert report["spans"] == ["AlertProcessor", "SimpleSpanProcessor", "StoreSpanProcessor"]
     assert stored(environ) == 1
 
 

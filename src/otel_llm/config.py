@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from otel_llm import kind, semconv
+from otel_llm.alert.settings import Config as AlertConfig
 from otel_llm.document import Document, Fault, did_you_mean, quote, read
 from otel_llm.logs import Config as LogConfig
 from otel_llm.probe.settings import Config as ProbeConfig
@@ -24,7 +25,7 @@ from otel_llm.store.database import default_path
 PREFIX: Final = "OTEL_LLM_"
 FILE_NAME: Final = "otel-llm.yaml"
 
-RESERVED: Final = ("alerts.rules", "redis.url")
+RESERVED: Final = ("redis.url",)
 """Keys of parts that this version does not have; setting one is told as such, not as a spelling mistake."""
 
 
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     record: RecordConfig = msgspec.field(default_factory=RecordConfig)
     probe: ProbeConfig = msgspec.field(default_factory=ProbeConfig)
+    alerts: AlertConfig = msgspec.field(default_factory=AlertConfig)
     log: LogConfig = msgspec.field(default_factory=LogConfig)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import wrapt
@@ -24,6 +25,7 @@ from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk.trace import TracerProvider, id_generator
 
 from otel_llm import boundary, config, leaving, logs, semconv
+from otel_llm.alert.processor import AlertProcessor
 from otel_llm.probe import sources
 from otel_llm.probe.observation import Observer
 from otel_llm.probe.reporter import Reporter
@@ -124,6 +126,7 @@ def attach(arguments: Mapping[str, object] | None = None) -> None:
         if settings.store.enabled:
             _attach_store(settings.store, settings.probe.interval)
         _attach_probe(settings)
+        _attach_alerts(settings)
         if "preload" not in _attached:
             _attached["preload"] = True
             for library in transport.LIBRARIES:
@@ -202,6 +205,48 @@ def _attach_probe(settings: config.Settings) -> None:
     _attached.update(probed=provider, observer=observer)
     if settings.store.enabled:
         _look_soon(_attached["database"], observer)
+
+
+def _attach_alerts(settings: config.Settings) -> None:
+    """Have finished calls and the machine's readings judged; the engine is loaded at the first of them."""
+    provider = trace.get_tracer_provider()
+    if _attached.get("judged") is provider or not hasattr(provider, "add_span_processor"):
+        return
+    processor = AlertProcessor(partial(_judge, settings))
+    provider.add_span_processor(processor)
+    _attached.update(judged=provider, processor=processor)
+    if "observer" in _attached:
+        _attached["observer"].subscribe(processor.take)
+    _register_exit()
+
+
+def _judge(settings: config.Settings) -> None:
+    """Start the engine, of this process, unless it runs."""
+    engine = _attached.get("engine")
+    if engine is not None:
+        engine.start()
+    elif _attached.get("engine_loading") != os.getpid():
+        _attached["engine_loading"] = os.getpid()
+        threading.Thread(target=_load_engine, args=(settings,), name="otel-llm-alerts-load", daemon=True).start()
+
+
+def _load_engine(settings: config.Settings) -> None:
+    """Make the engine and start it; on a thread of its own, for its modules take a while to load."""
+    with boundary.guard("distro.alerts"):
+        from otel_llm.alert import clock, engine  # noqa: PLC0415
+        from otel_llm.store.ledger import SqliteLedger  # noqa: PLC0415
+
+        rules, path = settings.alerts.rules, settings.store.path
+        kept = path is not None and settings.store.enabled and STORE in exporter_names("traces", os.environ)
+        judge = engine.Engine(
+            _attached["processor"],
+            engine.load_rules(rules, defaults=settings.alerts.defaults),
+            ledger=partial(SqliteLedger, Path(path), clock.boot()) if kept and path else None,
+            file=rules,
+            gauge_interval=settings.probe.interval,
+        )
+        _attached["engine"] = judge
+        judge.start()
 
 
 def _look_soon(store: database.Database, observer: Observer) -> None:
@@ -333,6 +378,8 @@ def _leave() -> None:
         transport.end_all()
         if "observer" in _attached:
             _attached["observer"].finish()
+        if "engine" in _attached:
+            _attached["engine"].stop(min(_EXIT_BUDGET / 2, leaving.remaining()))
         store, reader = _attached.get("database"), _attached.get("reader")
         if store is None:
             return

@@ -10,6 +10,7 @@ from otel_llm import semconv
 from otel_llm.alert import schema
 from otel_llm.alert.engine import Engine
 from otel_llm.alert.memory import MemoryLedger
+from otel_llm.alert.processor import AlertProcessor
 from otel_llm.document import Document, parse
 from otel_llm.ledger import LedgerError
 
@@ -40,6 +41,14 @@ def interpret(text):
     return schema.interpret([document])
 
 
+def make(load, **settings):
+    """An engine with a processor of its own."""
+    engines = []
+    processor = AlertProcessor(lambda: [engine.start() for engine in engines])
+    engines.append(Engine(processor, load, **settings))
+    return engines[0]
+
+
 @pytest.fixture
 def told():
     return []
@@ -47,7 +56,7 @@ def told():
 
 @pytest.fixture
 def engine(told):
-    engine = Engine(lambda: interpret(RULES))
+    engine = make(lambda: interpret(RULES))
     engine.watch(lambda changes: told.extend(said for _, said in changes))
     yield engine
     engine.stop(2.0)
@@ -56,7 +65,7 @@ def engine(told):
 @pytest.fixture
 def tracer(engine):
     provider = TracerProvider()
-    provider.add_span_processor(engine.processor)
+    provider.add_span_processor(engine._processor)
     return provider.get_tracer("test")
 
 
@@ -93,7 +102,7 @@ def test_a_call_that_does_not_end_is_told(engine, tracer, told):
 def test_other_spans_are_not_counted_and_start_no_thread(engine, tracer):
     with tracer.start_as_current_span("GET /"):
         pass
-    assert engine.processor.intake.seen == 0
+    assert engine._processor.intake.seen == 0
     assert engine._life is None
 
 
@@ -107,10 +116,10 @@ def test_a_ledger_that_fails_leaves_a_process_to_itself(told):
                 raise LedgerError(message)
             return super().lease(owner, now)
 
-    engine = Engine(lambda: interpret(RULES), ledger=Failing)
+    engine = make(lambda: interpret(RULES), ledger=Failing)
     engine.watch(lambda changes: told.extend(said for _, said in changes))
     provider = TracerProvider()
-    provider.add_span_processor(engine.processor)
+    provider.add_span_processor(engine._processor)
     for _ in range(5):
         fail(provider.get_tracer("test"))
     wait_for(lambda: told)
@@ -124,7 +133,7 @@ def test_a_ledger_that_fails_leaves_a_process_to_itself(told):
 def test_a_rule_file_that_changes_is_taken_up_and_one_with_a_mistake_is_not(tmp_path, caplog):
     file = tmp_path / "rules.yaml"
     file.write_text(RULES)
-    engine = Engine(lambda: schema.load(file, defaults=False), file=file)
+    engine = make(lambda: schema.load(file, defaults=False), file=file)
     engine.start()
     wait_for(lambda: engine.facts.rules == 2)
     file.write_text(RULES.replace("threshold: 0.1", "treshold: 0.1"))
@@ -137,14 +146,14 @@ def test_a_rule_file_that_changes_is_taken_up_and_one_with_a_mistake_is_not(tmp_
 
 def test_a_fork_judges_by_itself(engine, tracer):
     fail(tracer)
-    wait_for(lambda: engine.processor.intake.taken == 1)
+    wait_for(lambda: engine._processor.intake.taken == 1)
     pid = os.fork()
     if pid == 0:
         fail(tracer)
         deadline = time.monotonic() + WITHIN
-        while engine.processor.intake.taken != 1 and time.monotonic() < deadline:
+        while engine._processor.intake.taken != 1 and time.monotonic() < deadline:
             time.sleep(0.02)
-        os._exit(0 if engine.processor.intake.seen == engine.processor.intake.taken == 1 else 1)
+        os._exit(0 if engine._processor.intake.seen == engine._processor.intake.taken == 1 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
@@ -156,7 +165,7 @@ def test_stopping_takes_no_time(engine, tracer):
 
 
 def test_what_waits_is_bounded_and_what_is_lost_is_counted(engine):
-    intake = engine.processor.intake
+    intake = engine._processor.intake
     for number in range(intake.ended.maxlen + 9):
         intake.seen = number + 1
         intake.ended.append(({}, 0, 1, False, None, 0.0))

@@ -203,11 +203,11 @@ groups:
     - {signal: gpu.utilization, window: 1m, op: "<", threshold: 0.05}
 """
     host = Host(text)
-    idle = {"host.name": "h"}
+    card = {"hw.gpu.task": "general"}
 
     def busy_queue(share):
         host.call(**{semconv.QUEUE_WAIT: 9.0})
-        host.board.read("hw.gpu.utilization", share, idle, host.now)
+        host.board.read("hw.gpu.utilization", share, card, host.now)
 
     host.pass_time(60, lambda: busy_queue(0.9))
     assert not host.told

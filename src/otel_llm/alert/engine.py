@@ -7,14 +7,13 @@ own calls by itself, and its alerts say so (``scope="process"``).
 
 import contextlib
 import os
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -45,9 +44,6 @@ _AGAIN: Final = 5.0
 
 _JUMP: Final = 2.0
 """The wall clock jumped if it moved this much more or less than the other [s]."""
-
-_READINGS: Final = 10_000
-"""Readings that may wait to be taken up."""
 
 _INFLIGHT: Final = "inflight_max_age"
 
@@ -131,6 +127,7 @@ class Engine:
     """Judges the rules in the background.
 
     Args:
+        processor: Where finished calls and readings are put down.
         load: Reads the rules.
         ledger: Opens what outlives the process; called on the engine's thread. ``None`` is memory.
         outlet: Who gets to know.
@@ -138,12 +135,12 @@ class Engine:
         gauge_interval: How often gauges are read [s].
 
     Attributes:
-        processor: To be added to the tracer provider.
         facts: About itself.
     """
 
     def __init__(
         self,
+        processor: AlertProcessor,
         load: Callable[[], RuleSet],
         *,
         ledger: Callable[[], Ledger] | None = None,
@@ -151,15 +148,13 @@ class Engine:
         file: Path | None = None,
         gauge_interval: float = 10.0,
     ) -> None:
-        self.processor = AlertProcessor(self.start)
         self.facts = Facts()
+        self._processor = processor
         self._load = load
         self._open = ledger or MemoryLedger
         self._outlet = outlet or Nobody()
         self._file = file
-        self._host = {"host.name": socket.gethostname()}
         self._gauge_interval = gauge_interval
-        self._readings: list[tuple[str, float, Mapping[str, Any], float]] = []
         self._watchers: list[Callable[[Sequence[tuple[Change, Message]]], None]] = []
         self._life: _Life | None = None
         self._inherited: list[_Life] = []
@@ -176,22 +171,17 @@ class Engine:
         if (life is not None and life.pid == os.getpid()) or self._stopping:
             return
         if life is not None:  # a fork copied it; its lock may be held by nobody
-            self._inherited.append(life)  # its connection is the parent's: closing it here would take the parent's locks
+            self._inherited.append(
+                life
+            )  # its connection is the parent's: closing it here would take the parent's locks
             self._life, self._starting = None, threading.Lock()
             self._wake, self._stopped = threading.Event(), threading.Event()
-            self._readings = []
         if self._starting.acquire(blocking=False):
             try:
                 if self._life is None:
                     self._life = self._begin()
             finally:
                 self._starting.release()
-
-    def read(self, name: str, value: float, attributes: Mapping[str, Any]) -> None:
-        """Take a machine's reading up."""
-        if len(self._readings) < _READINGS:
-            self._readings.append((name, value, {**self._host, **attributes}, clock.now()))
-        self.start()
 
     def watch(self, watcher: Callable[[Sequence[tuple[Change, Message]]], None]) -> None:
         """Have ``watcher`` called, on the engine's thread, with what is told."""
@@ -267,7 +257,7 @@ class Engine:
 
     def _fold(self, life: _Life, now: float) -> None:
         """Take up what ended and what was read."""
-        intake: Intake = self.processor.intake
+        intake: Intake = self._processor.intake
         mono = time.monotonic()
         for attributes, start, end, failed, started, ended in intake.take():
             duration = -1.0 if start is None or end is None else (end - start) / 1e9
@@ -276,9 +266,8 @@ class Engine:
             one = attempt(attributes, duration, failed=failed, at=now - (mono - ended))
             if one is not None:
                 life.board.fold(one)
-        readings, self._readings = self._readings, []
-        for name, value, attributes, at in readings:
-            life.board.read(name, value, attributes, at)
+        while intake.readings:
+            life.board.read(*intake.readings.popleft())
         age = intake.oldest(mono)
         if age is not None:
             life.busy_until = now + _QUIET

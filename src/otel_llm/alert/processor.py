@@ -5,14 +5,17 @@ not ended stands in a table.
 """
 
 import os
+import socket
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from otel_llm import boundary, semconv
+from otel_llm.alert import clock
 
 QUEUE: Final = 65_536
 """Finished calls that may wait to be counted; beyond, the oldest go and are counted as dropped."""
@@ -20,6 +23,10 @@ QUEUE: Final = 65_536
 OPEN: Final = 10_000
 """Calls in flight that are watched."""
 
+READINGS: Final = 10_000
+"""Readings that may wait to be taken up."""
+
+Reading = tuple[str, float, Mapping[str, Any], float]
 Ended = tuple[Any, int | None, int | None, bool, float | None, float]
 """Attributes, start and end (wall clock) [ns], whether it failed, when it started and ended (monotonic) [s]."""
 
@@ -35,6 +42,7 @@ class Intake:
         open: When each call in flight began (monotonic) [s], by span id.
         seen: Finished calls so far.
         taken: Of these, taken up.
+        readings: Of machines: name, value, attributes and when (clock of slots) [s].
     """
 
     def __init__(self) -> None:
@@ -43,6 +51,7 @@ class Intake:
         self.open: dict[int, float] = {}
         self.seen = 0
         self.taken = 0
+        self.readings: deque[Reading] = deque(maxlen=READINGS)
 
     def take(self) -> list[Ended]:
         """All that has ended since the last time."""
@@ -70,8 +79,9 @@ class AlertProcessor(SpanProcessor):
         start: Called when there is something to judge and nobody does yet; must return at once.
     """
 
-    def __init__(self, start: Any) -> None:
+    def __init__(self, start: Callable[[], object]) -> None:
         self._start = start
+        self._host = {"host.name": socket.gethostname()}
         self.intake = Intake()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
@@ -98,6 +108,13 @@ class AlertProcessor(SpanProcessor):
                 self._start()
         except Exception as error:  # noqa: BLE001 - the host's path; cheaper than `guard`
             boundary.swallow("alert.on_end", error)
+
+    def take(self, readings: Iterable[tuple[str, float, Mapping[str, Any]]]) -> None:
+        """Put readings of the machine down: name, value and attributes of each."""
+        with boundary.guard("alert.take"):
+            intake, now = self._own(), clock.now()
+            intake.readings.extend((name, value, {**self._host, **said}, now) for name, value, said in readings)
+            self._start()
 
     def shutdown(self) -> None:
         """What ends later is not judged; `engine` stops by itself."""
