@@ -484,6 +484,15 @@ _CALL_TERMS: Final = (
         words=("queue_wait",),
     ),
     Term(
+        name=semconv.COST,
+        kind="attribute",
+        unit="{USD}",
+        meaning="What the call cost.",
+        absent="nobody knows the price",
+        source="the price table",
+        words=("cost", "price"),
+    ),
+    Term(
         name=semconv.TRUNCATED,
         kind="attribute",
         meaning="The answer outgrew what is held of it (64 KiB of a stream), so what its middle says may be missing, "
@@ -906,6 +915,35 @@ _SETTING_TERMS: Final = (
         name="log.max_files",
         kind="setting",
         meaning="How many turned log files are kept beside the one that is written.",
+        source="user",
+    ),
+    Term(
+        name="alerts.mode",
+        kind="setting",
+        meaning="Who tells people of alerts: `local` this process, `alertmanager` the Alertmanager at `alerts.url` and "
+        "nobody else, `off` nobody. States are judged and shown in each.",
+        source="user",
+        words=("alerts", "alert"),
+    ),
+    Term(
+        name="alerts.rules",
+        kind="setting",
+        meaning="A file of rules, laid over the shipped ones by name. It is looked at every second and taken up when it "
+        "changed; one with a mistake leaves the rules in force.",
+        source="user",
+        words=("rules",),
+    ),
+    Term(
+        name="alerts.defaults",
+        kind="setting",
+        meaning="Whether the shipped rules are the ground that `alerts.rules` is laid over.",
+        source="user",
+    ),
+    Term(
+        name="alerts.url",
+        kind="setting",
+        meaning="Where Alertmanager listens, for mode `alertmanager`.",
+        absent="no other mode needs it",
         source="user",
     ),
 )
