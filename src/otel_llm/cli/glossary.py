@@ -490,7 +490,7 @@ _CALL_TERMS: Final = (
         meaning="What the call cost.",
         absent="nobody knows the price",
         source="the price table",
-        words=("cost", "price"),
+        words=("price",),
     ),
     Term(
         name=semconv.TRUNCATED,
@@ -928,8 +928,8 @@ _SETTING_TERMS: Final = (
     Term(
         name="alerts.rules",
         kind="setting",
-        meaning="A file of rules, laid over the shipped ones by name. It is looked at every second and taken up when it "
-        "changed; one with a mistake leaves the rules in force.",
+        meaning="A file of rules, laid over the shipped ones by name. It is looked at every second and taken up when "
+        "it changed; one with a mistake leaves the rules in force.",
         source="user",
         words=("rules",),
     ),
