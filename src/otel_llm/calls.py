@@ -42,6 +42,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         backoff: Wait between the previous attempt's end and this one's start [s].
         connection_wait: Time in the client's pool plus connect and TLS [s].
         server_queue_time: The server's own clock, like the two that follow; only when the response says it [s].
+        energy: What the cards of a model server on this host took for it; above rest where ``energy_idle`` is
+            known [J].
+        energy_idle: Its share of what those cards take at rest [J].
+        energy_method: How the energy is known, e.g. ``counter/shared``.
         truncated: The body outgrew what is held, so some facts may be missing.
         metadata: The user's own values, kept under ``otel_llm.metadata.*``.
     """
@@ -101,6 +105,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     server_decode_time: float | None = _attribute(semconv.SERVER_DECODE_TIME)
     queue_name: str | None = _attribute(semconv.QUEUE_NAME)
     queue_wait: float | None = _attribute(semconv.QUEUE_WAIT)
+    energy: float | None = _attribute(semconv.ENERGY)
+    energy_idle: float | None = _attribute(semconv.ENERGY_IDLE)
+    energy_method: str | None = _attribute(semconv.ENERGY_METHOD)
     truncated: bool | None = _attribute(semconv.TRUNCATED)
     metadata: Mapping[str, Value] = msgspec.field(default_factory=dict)
 

@@ -93,6 +93,8 @@ EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 
+ENERGY: Final = "otel_llm.energy"
+ENERGY_IDLE: Final = "otel_llm.energy.idle"
 ENERGY_METHOD: Final = "otel_llm.energy.method"
 
 # --- values --------------------------------------------------------------------------------------------------------

@@ -28,6 +28,10 @@ class Cards:
         self.environ = {"NVML_STANDIN": str(file), "LD_LIBRARY_PATH": str(library.parent)}
         self.say({})
 
+    def said(self, key: str) -> int:
+        """What a line says, as a number."""
+        return int(str(self._lines[key]))
+
     def say(self, lines: Mapping[str, object]) -> None:
         """Say ``lines`` from now on, beside what was said before; ``None`` takes a line back."""
         self._lines |= lines

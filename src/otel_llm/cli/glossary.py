@@ -985,6 +985,31 @@ _HOST_ATTRIBUTE_TERMS: Final = (
     ),
 )
 
+_ENERGY_TERMS: Final = (
+    Term(
+        name=semconv.ENERGY,
+        kind="attribute",
+        meaning="What the cards of a model server on this host took for the call, above what they take at rest where "
+        "that is known. Calls at the same time share by output tokens, each call's spread evenly over its time; what "
+        "other processes ask of the server is not known, and counted in.",
+        unit="J",
+        formula="for each moment of the call: joules above rest x its tokens per second / those of all calls",
+        absent="the server is elsewhere or uses no card that can be read, the call took less than 0.2 s, or more than "
+        "128 calls overlapped",
+        source="NVML; this process's calls",
+        words=("call energy",),
+    ),
+    Term(
+        name=semconv.ENERGY_IDLE,
+        kind="attribute",
+        meaning="The call's share, worked out alike, of what those cards take at rest: what they drew, idle, when the "
+        "first of a row of calls began.",
+        unit="J",
+        absent="`otel_llm.energy` is, or the cards were at work already",
+        source="NVML; this process's calls",
+    ),
+)
+
 _CARD_ATTRIBUTE_TERMS: Final = (
     Term(
         name=semconv.HW_ID,
@@ -1039,7 +1064,10 @@ _CARD_ATTRIBUTE_TERMS: Final = (
     Term(
         name=semconv.ENERGY_METHOD,
         kind="attribute",
-        meaning="How energy is known. Of a card: `counter`, its own, or `sampled`, added up from samples of power.",
+        meaning="How energy is known. Of a card: `counter`, its own, or `sampled`, added up from samples of power. "
+        "Of a call: one of these and `/shared`, for calls at the same time share; then `/host` where all cards of the host "
+        "are counted, since it cannot be told which the server uses; then `/gross` where what they take at rest is not "
+        "known, and counted in.",
         source=_COUNT,
     ),
     Term(
@@ -1073,6 +1101,7 @@ _PROBE_TERMS: Final = tuple(
 
 TERMS: Final = (
     *(*_CALL_TERMS, *_METRIC_ATTRIBUTE_TERMS, *_HOST_ATTRIBUTE_TERMS, *_CARD_ATTRIBUTE_TERMS),
+    *(*_CALL_TERMS, *_ENERGY_TERMS, *_METRIC_ATTRIBUTE_TERMS, *_CARD_ATTRIBUTE_TERMS),
     *(*_METRIC_TERMS, *_PROBE_TERMS),
     *(*_EVENT_TERMS, *_FIGURE_TERMS, *_SETTING_TERMS),
 )

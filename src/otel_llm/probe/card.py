@@ -161,6 +161,13 @@ class Card:
         """Joules since the first reading, by samples of power [J]; ``None`` without one."""
         return None if self.power is None else self._sampled.feed(self.power, self.now)
 
+    def processes(self) -> frozenset[int]:
+        """Processes that compute on the card; none where it does not say."""
+        try:
+            return frozenset(one.pid for one in self.nvml.nvmlDeviceGetComputeRunningProcesses(self.handle))
+        except self.nvml.NVMLError:
+            return frozenset()
+
     def instances(self) -> "list[Card]":
         """The card's MIG instances; none where MIG is off."""
         if self.now >= self._instances_until:
@@ -437,6 +444,9 @@ FIELDS: Final = (
     Field(name="mig", ways=(_mig,)),
 )
 """What a card is asked for. Power comes before energy, which is made of it where the card does not count."""
+
+METER_FIELDS: Final = tuple(one for one in FIELDS if one.name in {"utilization", "power", "energy"})
+"""What the energy of calls is made of."""
 
 PROCESS_FIELDS: Final = (Field(name="process_memory", ways=(_own_memory,)),)
 """What a card knows of this process."""

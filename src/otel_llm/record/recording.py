@@ -9,7 +9,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
@@ -87,6 +87,16 @@ class Closing(Protocol):
         ...
 
 
+Statement = Callable[[int | None], Mapping[str, Value]]
+"""Called at a call's end with its output tokens: what was seen of it, by attribute."""
+
+Witness = Callable[[str | None, int | None], Statement | None]
+"""Called at a call's begin with the server's address and port; ``None`` where there will be nothing to say.
+
+Rooms that see something else of a call than its bytes add it here, for nothing can be added to a span that has ended.
+"""
+
+
 class Recorder:
     """Begins recordings into the given providers; ``open`` holds those that have not ended.
 
@@ -95,6 +105,7 @@ class Recorder:
         tracer_provider: ``None`` for the global one.
         meter_provider: ``None`` for the global one.
         clock: Monotonic [s].
+        witness: Told of each call's begin and end; adds what it saw.
     """
 
     def __init__(
@@ -103,7 +114,9 @@ class Recorder:
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        witness: Witness | None = None,
     ) -> None:
+        self.witness = witness
         self.registry = Registry.load(config)
         self.capture = _capture(config)
         self.open: set[Closing] = set()
@@ -148,6 +161,7 @@ class Recording:
         *("_attempt", "_captured", "_format", "_head", "_is_outer", "_key", "_measured", "_once", "_opening"),
         *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns"),
         *("_waited", "context"),
+        *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns", "_statement", "context"),
     )
 
     def __init__(self, recorder: Recorder, request: Request, scheme: str, known: Format, opening: Opening) -> None:
@@ -183,6 +197,10 @@ class Recording:
         self.context = inner if outer else trace.set_span_in_context(self._span, inner)
         with boundary.guard("record.metrics"):
             recorder.metrics.begin(self._key)
+        self._statement: Statement | None = None
+        if recorder.witness is not None:
+            with boundary.guard("record.witness"):
+                self._statement = recorder.witness(self._attempt.host, self._attempt.port)
         recorder.open.add(self)
         if recorder.capture is not None and self._span.is_recording():
             self._captured = recorder.capture.begin(known, opening.operation, request)
@@ -331,6 +349,9 @@ class Recording:
             self._span.set_attributes(_news(call, self._opening))
             if call.outcome == semconv.OUTCOME_ERROR:
                 self._span.set_status(Status(StatusCode.ERROR, self._describe(error)))
+        if self._statement is not None:
+            with boundary.guard("record.witness"):
+                self._span.set_attributes(self._statement(call.output_tokens))
         if self._captured is not None and self._recorder.capture is not None:
             reasons = self._reading.facts.finish if self._reading is not None else {}
             self._recorder.capture.publish(self._span, self._captured, reasons, call)

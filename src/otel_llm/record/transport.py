@@ -40,9 +40,15 @@ _patched: dict[str, Any] = {}
 """The active recorder's maker and the patched modules; empty while not instrumented."""
 
 
-def configure(config: Config) -> None:
-    """Set what `WireInstrumentor` uses where it is given nothing, as when another distribution loads it."""
+def configure(config: Config, witness: Any = None) -> None:
+    """Set what `WireInstrumentor` uses where it is given nothing, as when another distribution loads it.
+
+    Args:
+        config: The user's settings.
+        witness: A `recording.Witness`, told of each call's begin and end.
+    """
     _patched["config"] = config
+    _patched["witness"] = witness
 
 
 class WireInstrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -111,7 +117,7 @@ class _Tap:
         """Make the recorder."""
         from otel_llm.record.recording import Recorder  # noqa: PLC0415 - only a process that sends requests pays
 
-        self.recorder = Recorder(*self._arguments)
+        self.recorder = Recorder(*self._arguments, witness=_patched.get("witness"))
         return self.recorder
 
 
