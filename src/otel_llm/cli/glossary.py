@@ -1065,9 +1065,9 @@ _CARD_ATTRIBUTE_TERMS: Final = (
         name=semconv.ENERGY_METHOD,
         kind="attribute",
         meaning="How energy is known. Of a card: `counter`, its own, or `sampled`, added up from samples of power. "
-        "Of a call: one of these and `/shared`, for calls at the same time share; then `/host` where all cards of the host "
-        "are counted, since it cannot be told which the server uses; then `/gross` where what they take at rest is not "
-        "known, and counted in.",
+        "Of a call: one of these and `/shared`, for calls at the same time share; then `/host` where all cards of the "
+        "host are counted, since it cannot be told which the server uses; then `/gross` where what they take at rest "
+        "is not known, and counted in.",
         source=_COUNT,
     ),
     Term(

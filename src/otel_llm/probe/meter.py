@@ -58,7 +58,7 @@ class Meter:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._off: bool | None = None
-        self._own: frozenset[str] = frozenset()
+        self._own: frozenset[str] | None = None
         self._source = Nvml("energy", METER_FIELDS)
         self._begin_anew()
 
@@ -112,16 +112,19 @@ class Meter:
         if address == "localhost" or address == socket.gethostname():
             return True
         try:
-            return ip_address(address).is_loopback or address in self._own
+            if ip_address(address).is_loopback:
+                return True
         except ValueError:
             return False
+        if self._own is None:
+            self._own = addresses()  # a fifth of a millisecond, once
+        return address in self._own
 
     def _run(self) -> None:
         """Sample while calls last and a little longer."""
         quiet_since = self._clock()
         waking = True
         with boundary.guard("probe.energy"):
-            self._own = addresses()
             self._source.cards(self._clock())  # opened before the first sample, whose time would be wrong
             while True:
                 now = self._clock()
