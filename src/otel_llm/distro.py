@@ -119,7 +119,7 @@ def attach(arguments: Mapping[str, object] | None = None) -> None:
         return
     with _lock:
         settings = _settings(arguments)
-        transport.configure(settings.record)
+        transport.configure(settings.record, _energy if settings.probe.gpu else None)
         tracer_provider = trace.get_tracer_provider()
         if isinstance(tracer_provider, TracerProvider):
             _harden(tracer_provider)
@@ -146,10 +146,19 @@ def _settings(arguments: Mapping[str, object] | None) -> config.Settings:
     return settings
 
 
+def _energy(address: str | None, port: int | None) -> Any:
+    """A call begins: have its server's energy measured, where that is on this host."""
+    if "meter" not in _attached:
+        from otel_llm.probe.meter import Meter  # noqa: PLC0415 - only a process that makes calls pays
+
+        _attached["meter"] = Meter()
+    return _attached["meter"].begin(address, port)
+
+
 def _preload(_module: Any) -> None:
     """Import what the first call will need while the application imports its HTTP client, not during the call."""
     with boundary.guard("distro.preload"):
-        for name in ("otel_llm.record.recording", "otel_llm.store.writer"):
+        for name in ("otel_llm.record.recording", "otel_llm.store.writer", "otel_llm.probe.meter"):
             import_module(name)
 
 

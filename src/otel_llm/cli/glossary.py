@@ -784,7 +784,7 @@ _FIGURE_TERMS: Final = (
         name="energy",
         kind="figure",
         unit="J",
-        meaning="The energy that the calls took. Always absent in this version, which reads no GPU.",
+        meaning="The energy that the calls took. Always absent in this version; `otel_llm.energy` on each call is not.",
         source="the store",
     ),
 )
@@ -1100,8 +1100,7 @@ _PROBE_TERMS: Final = tuple(
 )
 
 TERMS: Final = (
-    *(*_CALL_TERMS, *_METRIC_ATTRIBUTE_TERMS, *_HOST_ATTRIBUTE_TERMS, *_CARD_ATTRIBUTE_TERMS),
-    *(*_CALL_TERMS, *_ENERGY_TERMS, *_METRIC_ATTRIBUTE_TERMS, *_CARD_ATTRIBUTE_TERMS),
+    *(*_CALL_TERMS, *_ENERGY_TERMS, *_METRIC_ATTRIBUTE_TERMS, *_HOST_ATTRIBUTE_TERMS, *_CARD_ATTRIBUTE_TERMS),
     *(*_METRIC_TERMS, *_PROBE_TERMS),
     *(*_EVENT_TERMS, *_FIGURE_TERMS, *_SETTING_TERMS),
 )

@@ -13,6 +13,7 @@ def offers() -> tuple[Offer, ...]:
     """The cards of this host, and what they hold for this process."""
     return (
         Offer(open=_nvidia, instruments=GPU, shared=True, slow=True),
+        Offer(open=_amd, instruments=GPU, shared=True, slow=True),
         Offer(open=_nvidia_own, instruments=GPU_PROCESS, slow=True),
     )
 
@@ -21,6 +22,12 @@ def _nvidia() -> Source | None:
     from otel_llm.probe import nvml  # noqa: PLC0415 - opened where it is read
 
     return nvml.open_cards()
+
+
+def _amd() -> Source | None:
+    from otel_llm.probe import amd  # noqa: PLC0415 - opened where it is read
+
+    return amd.open_cards()
 
 
 def _nvidia_own() -> Source | None:
