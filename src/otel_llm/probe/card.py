@@ -108,24 +108,32 @@ class Card:
         """
         self.now, self.power = now, None
         readings: list[Reading] = []
+        asleep, chosen = self._asleep, self._way
         for asked in fields:
-            if self._asleep.get(asked.name, now) <= now:
-                readings += self._ask(asked)
+            name = asked.name
+            if name in asleep and asleep[name] > now:
+                continue
+            way = chosen.get(name, 0)
+            try:
+                readings += asked.ways[way](self)
+            except Exception as error:  # noqa: BLE001 - ctypes and decoding raise what they like
+                readings += self._ask_otherwise(asked, way, error)
         return readings
 
-    def _ask(self, asked: Field) -> Sequence[Reading]:
-        for way in range(self._way.get(asked.name, 0), len(asked.ways)):
+    def _ask_otherwise(self, asked: Field, way: int, error: Exception) -> Sequence[Reading]:
+        """Ask in the ways that are left, after ``error`` ended one."""
+        while is_unsupported(error):
+            way += 1
+            if way == len(asked.ways):
+                self._asleep[asked.name] = self.now + ASK_AGAIN
+                self._way.pop(asked.name, None)
+                return ()
+            self._way[asked.name] = way
             try:
-                readings = asked.ways[way](self)
-            except Exception as error:  # noqa: BLE001 - ctypes and decoding raise what they like
-                if not is_unsupported(error):
-                    self.errors[asked.name] = self.errors.get(asked.name, 0) + 1
-                    return ()
-            else:
-                self._way[asked.name] = way
-                return readings
-        self._asleep[asked.name] = self.now + ASK_AGAIN
-        self._way.pop(asked.name, None)
+                return asked.ways[way](self)
+            except Exception as another:  # noqa: BLE001 - as above
+                error = another
+        self.errors[asked.name] = self.errors.get(asked.name, 0) + 1
         return ()
 
     def check(self) -> None:
@@ -143,9 +151,10 @@ class Card:
     def attributes(self, name: str, value: str) -> dict[str, str]:
         """The card's identity with one attribute more; made once."""
         key = (name, value)
-        if key not in self._attributes:
-            self._attributes[key] = {**self.identity, name: value}
-        return self._attributes[key]
+        known = self._attributes.get(key)
+        if known is None:
+            known = self._attributes[key] = {**self.identity, name: value}
+        return known
 
     def tally(self, name: str, count: int, fastest: float) -> int:
         """The total of a counter of the card's since it was first read."""
@@ -371,12 +380,12 @@ def _sampled_io(card: Card) -> Sequence[Reading]:
 
 
 _THROTTLES: Final = {
-    "power_cap": "nvmlClocksEventReasonSwPowerCap",
-    "hardware_slowdown": "nvmlClocksEventReasonHwSlowdown",
-    "sync_boost": "nvmlClocksEventReasonSyncBoost",
-    "thermal": "nvmlClocksEventReasonSwThermalSlowdown",
-    "hardware_thermal": "nvmlClocksEventReasonHwThermalSlowdown",
-    "power_brake": "nvmlClocksEventReasonHwPowerBrakeSlowdown",
+    "power_cap": 0x4,
+    "hardware_slowdown": 0x8,
+    "sync_boost": 0x10,
+    "thermal": 0x20,
+    "hardware_thermal": 0x40,
+    "power_brake": 0x80,
 }
 """What holds a card's clocks down, without the reasons that are no fault: idle, or set so by the user."""
 
@@ -393,10 +402,10 @@ def _reasons(card: Card, mask: int) -> Sequence[Reading]:
     return [
         Reading(
             semconv.METRIC_GPU_THROTTLE,
-            1 if mask & getattr(card.nvml, constant) else 0,
+            1 if mask & bit else 0,
             card.attributes(semconv.GPU_THROTTLE_REASON, reason),
         )
-        for reason, constant in _THROTTLES.items()
+        for reason, bit in _THROTTLES.items()
     ]
 
 
