@@ -159,9 +159,8 @@ class Recording:
 
     __slots__ = (
         *("_attempt", "_captured", "_format", "_head", "_is_outer", "_key", "_measured", "_once", "_opening"),
-        *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns"),
+        *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns", "_statement"),
         *("_waited", "context"),
-        *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns", "_statement", "context"),
     )
 
     def __init__(self, recorder: Recorder, request: Request, scheme: str, known: Format, opening: Opening) -> None:
