@@ -233,6 +233,7 @@ METRIC_PROCESS_MEMORY_USAGE: Final = "process.memory.usage"
 METRIC_PROCESS_THREAD_COUNT: Final = "process.thread.count"
 METRIC_PROCESS_FILE_DESCRIPTOR_COUNT: Final = "process.unix.file_descriptor.count"
 
+PROCESS_PID: Final = "process.pid"
 CPU_MODE: Final = "cpu.mode"
 CPU_MODE_USER: Final = "user"
 CPU_MODE_NICE: Final = "nice"

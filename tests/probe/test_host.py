@@ -64,6 +64,9 @@ def host(machine, tmp_path):
     return Host(str(proc), str(sys), Cgroup(str(tmp_path)))
 
 
+REST = {semconv.LIMIT_SOURCE, semconv.PROCESS_PID}
+
+
 def told(readings, name, **attributes):
     """The values of a metric with exactly these attributes, the limit's source left out."""
     wanted = {key.replace("_", "."): value for key, value in attributes.items()}
@@ -71,7 +74,12 @@ def told(readings, name, **attributes):
         reading.value
         for reading in readings
         if reading.name == name
-        and {key: value for key, value in reading.attributes.items() if key != semconv.LIMIT_SOURCE} == wanted
+        and {
+            key: value
+            for key, value in reading.attributes.items()
+            if key not in {semconv.LIMIT_SOURCE, semconv.PROCESS_PID}
+        }
+        == wanted
     ]
 
 

@@ -950,6 +950,12 @@ _SETTING_TERMS: Final = (
 
 _HOST_ATTRIBUTE_TERMS: Final = (
     Term(
+        name=semconv.PROCESS_PID,
+        kind="attribute",
+        meaning="Which process: workers that were forked share the resource that the application made before.",
+        source="the kernel",
+    ),
+    Term(
         name=semconv.CPU_MODE,
         kind="attribute",
         meaning="What CPU time was spent in: `user`, `nice`, `system`, `interrupt`, `steal` (by other guests of the "

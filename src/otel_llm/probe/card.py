@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from otel_llm import semconv
 from otel_llm.probe.reading import Reading
+from otel_llm.probe.shares import process as this_process
 from otel_llm.probe.tally import Integral, Tally
 
 ASK_AGAIN: Final = 600.0
@@ -429,7 +430,7 @@ def _own_memory(card: Card) -> Sequence[Reading]:
         for process in card.nvml.nvmlDeviceGetComputeRunningProcesses(card.handle)
         if process.pid == os.getpid() and process.usedGpuMemory is not None
     ]
-    return (Reading(semconv.METRIC_PROCESS_GPU_MEMORY, sum(used), card.identity),) if used else ()
+    return (Reading(semconv.METRIC_PROCESS_GPU_MEMORY, sum(used), {**card.identity, **this_process()}),) if used else ()
 
 
 MEMORY: Final = Field(name="memory", ways=(_memory, _memory_before_510))

@@ -23,7 +23,7 @@ class Counts:
     def __init__(self, names: frozenset[str], own: frozenset[str] = frozenset()) -> None:
         self._names = names
         self._own = own
-        self._series: dict[tuple[str, frozenset[tuple[str, str]]], tuple[float, float]] = {}
+        self._series: dict[tuple[str, frozenset[tuple[str, str | int]]], tuple[float, float]] = {}
 
     def since(self, readings: Sequence[Reading]) -> list[Reading]:
         """``readings`` with counters counted from their first reading.
@@ -51,5 +51,5 @@ class Counts:
         return count
 
 
-def _identity(attributes: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+def _identity(attributes: Mapping[str, str | int]) -> frozenset[tuple[str, str | int]]:
     return frozenset(attributes.items())

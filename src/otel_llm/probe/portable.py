@@ -90,14 +90,14 @@ class Process:
         return shares.process_cpu(times.user, times.system, before, now, psutil.cpu_count() or 1)
 
     def _memory(self) -> Iterator[Reading]:
-        yield Reading(semconv.METRIC_PROCESS_MEMORY_USAGE, self._process.memory_info().rss, {})
+        yield Reading(semconv.METRIC_PROCESS_MEMORY_USAGE, self._process.memory_info().rss, shares.process())
 
     def _threads(self) -> Iterator[Reading]:
-        yield Reading(semconv.METRIC_PROCESS_THREAD_COUNT, self._process.num_threads(), {})
+        yield Reading(semconv.METRIC_PROCESS_THREAD_COUNT, self._process.num_threads(), shares.process())
 
     def _files(self) -> Iterator[Reading]:
         if os.name == "posix":
-            yield Reading(semconv.METRIC_PROCESS_FILE_DESCRIPTOR_COUNT, self._process.num_fds(), {})
+            yield Reading(semconv.METRIC_PROCESS_FILE_DESCRIPTOR_COUNT, self._process.num_fds(), shares.process())
 
 
 def _memory() -> Iterator[Reading]:

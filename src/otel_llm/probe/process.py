@@ -52,11 +52,11 @@ class Process:
 
     def _stat(self) -> Iterator[Reading]:
         said = kernel.process(kernel.text(f"{self._folder}/stat"))
-        yield Reading(semconv.METRIC_PROCESS_MEMORY_USAGE, said["pages"] * self._page, {})
-        yield Reading(semconv.METRIC_PROCESS_THREAD_COUNT, said["threads"], {})
+        yield Reading(semconv.METRIC_PROCESS_MEMORY_USAGE, said["pages"] * self._page, shares.process())
+        yield Reading(semconv.METRIC_PROCESS_THREAD_COUNT, said["threads"], shares.process())
 
     def _files(self) -> Iterator[Reading]:
         folder = f"{self._folder}/fd"
         # Linux 6.2 tells the number as the folder's size; before, they are listed, the listing's own among them.
         count = os.stat(folder).st_size or len(os.listdir(folder)) - 1  # noqa: PTH116, PTH208 - a tenth of pathlib's
-        yield Reading(semconv.METRIC_PROCESS_FILE_DESCRIPTOR_COUNT, count, {})
+        yield Reading(semconv.METRIC_PROCESS_FILE_DESCRIPTOR_COUNT, count, shares.process())

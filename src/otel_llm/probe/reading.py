@@ -18,7 +18,7 @@ class Reading(NamedTuple):
 
     name: str
     value: float
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, str | int]
 
 
 class Source(Protocol):

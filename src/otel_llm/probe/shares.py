@@ -3,6 +3,7 @@
 The series of a utilisation without a mode or state is the whole: the one to alert on.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -84,6 +85,11 @@ def load(averages: tuple[float, float, float]) -> Iterator[Reading]:
         yield Reading(name, value, {})
 
 
+def process() -> dict[str, int]:
+    """What tells this process's series from those of others that share its resource, as forked workers do."""
+    return {semconv.PROCESS_PID: os.getpid()}
+
+
 def process_cpu(
     user: float, system: float, before: tuple[float, float] | None, now: float, cpus: float
 ) -> Iterator[Reading]:
@@ -96,8 +102,9 @@ def process_cpu(
         now: Monotonic clock [s].
         cpus: How many it may use.
     """
-    yield Reading(semconv.METRIC_PROCESS_CPU_TIME, user, {semconv.CPU_MODE: semconv.CPU_MODE_USER})
-    yield Reading(semconv.METRIC_PROCESS_CPU_TIME, system, {semconv.CPU_MODE: semconv.CPU_MODE_SYSTEM})
+    own = process()
+    yield Reading(semconv.METRIC_PROCESS_CPU_TIME, user, {semconv.CPU_MODE: semconv.CPU_MODE_USER, **own})
+    yield Reading(semconv.METRIC_PROCESS_CPU_TIME, system, {semconv.CPU_MODE: semconv.CPU_MODE_SYSTEM, **own})
     if before is not None and now > before[0]:
         share = (user + system - before[1]) / (now - before[0]) / cpus
-        yield Reading(semconv.METRIC_PROCESS_CPU_UTILIZATION, max(0.0, share), {})
+        yield Reading(semconv.METRIC_PROCESS_CPU_UTILIZATION, max(0.0, share), own)
