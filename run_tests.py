@@ -5,7 +5,8 @@
     python run_tests.py                  again, with what is installed
 
 The environments are nox's (``.venv`` holds nox itself, ``.nox`` one environment per session). The real Collector that
-the full run starts is built once, by ``.ci/collector/build.sh``, into ``$OTEL_LLM_PARTS`` (or ``~/.cache/otel-llm``).
+the full run starts is built once, by ``.ci/collector/build.sh``, and Prometheus and Alertmanager are fetched once, by
+``.ci/prometheus/fetch.sh``, into ``$OTEL_LLM_PARTS`` (or ``~/.cache/otel-llm``).
 """
 
 import argparse
@@ -35,7 +36,7 @@ def main() -> int:
     nox = (str(python), "-m", "nox", *(() if options.install_deps else ("--no-install",)), "-s")
     steps: list[tuple[str, ...]] = []
     if options.install_deps and not options.quick:
-        steps.append(("bash", ".ci/collector/build.sh"))
+        steps += [("bash", ".ci/collector/build.sh"), ("bash", ".ci/prometheus/fetch.sh")]
     steps += [(*nox, *CHECKS), (*nox, "tests", "--install-only")]
     # Started here and not by nox, whose own words would come after pytest's summary.
     steps.append((str(HERE / ".nox/tests/bin/python"), "-m", "pytest", *(QUICK if options.quick else COVERED)))
