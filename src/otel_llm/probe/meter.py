@@ -144,17 +144,17 @@ class Meter:
     def _sample(self, now: float, *, waking: bool) -> None:
         """Note what the cards say; at rest what they draw is what they draw without a call."""
         readings = self._source.read(now)
-        joules = {one.attributes[semconv.HW_ID]: one for one in readings if one.name == semconv.METRIC_ENERGY}
+        joules = {str(one.attributes[semconv.HW_ID]): one for one in readings if one.name == semconv.METRIC_ENERGY}
         if waking:
             busy = {
-                one.attributes[semconv.HW_ID]: one.value
+                str(one.attributes[semconv.HW_ID]): one.value
                 for one in readings
                 if one.name == semconv.METRIC_GPU_UTILIZATION and one.attributes[semconv.HW_GPU_TASK] == "general"
             }
             self._rest |= {
-                one.attributes[semconv.HW_ID]: one.value
+                str(one.attributes[semconv.HW_ID]): one.value
                 for one in readings
-                if one.name == semconv.METRIC_POWER and busy.get(one.attributes[semconv.HW_ID]) == 0
+                if one.name == semconv.METRIC_POWER and busy.get(str(one.attributes[semconv.HW_ID])) == 0
             }
         for server in list(self._servers.values()):
             if now >= server.scope_until:
