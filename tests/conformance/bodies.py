@@ -87,9 +87,9 @@ def whole(known, variant, choices):
 
 def stream(known, variant, choices, *, usage):
     """The messages of a streamed answer; ``usage`` says where a chat stream tells tokens: first, last or not."""
-    if variant == "empty":
-        return []
     messages = _STREAM[known](variant, choices, usage)
+    if variant == "empty":
+        messages = [(value, carries) for value, carries in messages if not carries]
     framed = [Message(_frame(known, value), carries) for value, carries in messages]
     return [*framed, Message(b"data: [DONE]\n\n", carries=False)] if known == "chat" else framed
 
@@ -227,7 +227,7 @@ def _gemini_candidates(part, reason, choices):
 def _gemini_part(variant):
     if variant == "tools":
         return {"functionCall": {"name": CALL["name"], "args": {"city": "Oslo"}}}
-    return {"text": "word "}
+    return {"text": "" if variant == "empty" else "word "}
 
 
 def _gemini(variant, choices):
@@ -243,7 +243,7 @@ def _gemini_stream(variant, choices, _usage):
     for _ in range(TOKENS - 1):
         some = _gemini_candidates(_gemini_part(variant), None, choices)
         yield {"candidates": some, "modelVersion": MODEL, "responseId": "g-1"}, True
-    yield _gemini(variant, choices), True
+    yield _gemini(variant, choices), variant != "empty"
 
 
 def _ollama_message(variant):

@@ -1,6 +1,6 @@
 """Run the cells of one environment under one instrumentation; started by `matrix` inside that environment.
 
-    python -m conformance.child INSTRUMENTATION ENVIRONMENT OUTPUT PORT=ADDRESS...
+python -m conformance.child INSTRUMENTATION ENVIRONMENT OUTPUT PORT=ADDRESS...
 """
 
 import asyncio
@@ -64,7 +64,7 @@ def instrument(instrumentation):
     trace.set_tracer_provider(provider)
     metrics.set_meter_provider(MeterProvider())
     if instrumentation == "otel-llm":
-        import otel_llm
+        import otel_llm  # noqa: PLC0415 - the official ones run without
 
         otel_llm.instrument()
     else:
@@ -101,7 +101,7 @@ def main(instrumentation, environment, output, *ports):
         if client.environment != environment or (instrumentation == "official" and not client.official):
             continue
         for cell in shapes.cells(client):
-            base = f"http://{addresses[cell.shape.port]}/{cell.shape.behaviour}/{instrumentation}-{next(serial)}"
+            base = f"http://{addresses[cell.shape.port]}/{cell.shape.behaviour}/{instrumentation}-{environment}-{next(serial)}"
             started = time.monotonic()
             raised = run(cell, base)
             took = time.monotonic() - started

@@ -6,8 +6,11 @@ import gc
 import inspect
 import threading
 
-TAKEN = 2
-"""Pieces that a reader takes before it leaves."""
+OUTPUT = "word"
+"""What the model says: a reader that leaves early has read it once."""
+
+BUSY_READING = 0.02
+"""From the first output to the cancellation: the reader waits for more [s]."""
 
 
 class Sync:
@@ -30,9 +33,9 @@ class Sync:
             pass
 
     def _some(self, stream):
-        pieces = self._pieces(stream)
-        for _ in range(TAKEN):
-            next(pieces)
+        for piece in self._pieces(stream):
+            if OUTPUT in repr(piece):
+                break
 
     def ask(self, verb):
         return verb()
@@ -119,9 +122,9 @@ class Async:
             pass
 
     async def _some(self, stream):
-        pieces = self._pieces(stream)
-        for _ in range(TAKEN):
-            await anext(pieces)
+        async for piece in self._pieces(stream):
+            if OUTPUT in repr(piece):
+                break
 
     async def ask(self, verb):
         return await settled(verb())
@@ -147,20 +150,30 @@ class Async:
     async def leave_early(self, verb):
         opened = verb()
         # Some streams are managers themselves, some come out of a manager, some are awaited first.
-        async with (opened if hasattr(opened, "__aenter__") else await opened) as stream:
+        async with opened if hasattr(opened, "__aenter__") else await opened as stream:
             await self._some(stream)
 
     async def cancel(self, verb):
-        reading = asyncio.create_task(self.read(verb))
-        await asyncio.sleep(0.1)
+        begun = asyncio.Event()
+        reading = asyncio.create_task(self._read_on(verb, begun.set))
+        await begun.wait()
+        await asyncio.sleep(BUSY_READING)
         reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reading
 
     async def time_out(self, verb):
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await self.read(verb)
+            async with asyncio.timeout(None) as limit:
+                soon = asyncio.get_running_loop().time
+                await self._read_on(verb, lambda: limit.reschedule(soon() + BUSY_READING))
+
+    async def _read_on(self, verb, begin):
+        """Read a stream to an end that does not come; ``begin`` is called at the first output."""
+        stream = await settled(verb())
+        async for piece in self._pieces(stream):
+            if OUTPUT in repr(piece):
+                begin()
 
     async def hand_over(self, verb):
         stream = await settled(verb())

@@ -159,7 +159,7 @@ def _full_port():
     waiting = []
     for _ in range(4):
         one = socket.socket()
-        one.setblocking(False)
+        one.settimeout(0)
         one.connect_ex(listener.getsockname())
         waiting.append(one)
     return listener, *waiting
@@ -246,4 +246,3 @@ def _answer_http2(connection, wire, stream, answer):
         wire.send_data(stream, data)
         connection.sendall(wire.data_to_send())
     wire.end_stream(stream)
-

@@ -74,7 +74,12 @@ SHAPES: Final = (
     Shape(name="refused", title="connection refused", does="fail", verb="ask", port="refused"),
     Shape(name="connect-timeout", title="timeout at connect", does="fail", verb="ask", port="full", timeout=SHORT),
     Shape(
-        name="pool-timeout", title="timeout in the pool", behaviour="pool", does="starve", verb="hold", order="pool",
+        name="pool-timeout",
+        title="timeout in the pool",
+        behaviour="pool",
+        does="starve",
+        verb="hold",
+        order="pool",
         timeout=SHORT,
     ),
     Shape(name="read-timeout", title="timeout at read", behaviour="silent", does="fail", verb="ask", timeout=SHORT),
@@ -93,7 +98,7 @@ class Client:
         known: The format that it speaks.
         environment: The environment that holds it.
         official: The distribution of OpenTelemetry's own instrumentation for it, if there is one.
-        lacks: Why it has not a shape, by the shape's name; the one place where that is said.
+        lacks: Why it has not a shape, by the shape's name or ``mode: name``; the one place where that is said.
     """
 
     name: str
@@ -103,6 +108,10 @@ class Client:
     official: str | None = None
     modes: tuple[str, ...] = ("sync", "async")
     lacks: dict[str, str] = field(default_factory=dict)
+
+    def lack(self, shape: Shape, mode: str) -> str | None:
+        """Why this client has no such shape, or ``None`` when it has."""
+        return self.lacks.get(shape.name) or self.lacks.get(f"{mode}: {shape.name}")
 
 
 def _without(reason: str, *names: str) -> dict[str, str]:
@@ -125,56 +134,124 @@ _NO_HTTP2 = _without("speaks HTTP/1.1 only", "http2")
 _NO_EMBEDDINGS = _without("has no embeddings", "embeddings")
 
 _CLAUDE = {**_ALWAYS_TOLD, **_NO_RESPONSES, **_NO_CHOICES, **_NO_EMBEDDINGS}
+_GEMINI = {
+    **_ALWAYS_TOLD,
+    **_NO_RESPONSES,
+    **_ONE_WAY,
+    **_ITERATOR,
+    **_OWN_POOL,
+    **_without("takes a comment for JSON and fails", "keep-alive"),
+    **_without("its async client may be aiohttp, which speaks HTTP/1.1 only", "async: http2"),
+}
 
 CLIENTS: Final = (
     Client(
-        name="openai 3", module="openai_sdk", known="chat", environment="current",
+        name="openai 3",
+        module="openai_sdk",
+        known="chat",
+        environment="current",
         official="opentelemetry-instrumentation-genai-openai",
     ),
     Client(
-        name="openai 2", module="openai_sdk", known="chat", environment="former",
+        name="openai 2",
+        module="openai_sdk",
+        known="chat",
+        environment="former",
         official="opentelemetry-instrumentation-genai-openai",
     ),
     Client(
-        name="anthropic 2", module="anthropic_sdk", known="messages", environment="current", lacks=_CLAUDE,
+        name="anthropic 2",
+        module="anthropic_sdk",
+        known="messages",
+        environment="current",
+        lacks=_CLAUDE,
         official="opentelemetry-instrumentation-genai-anthropic",
     ),
     Client(
-        name="anthropic 0", module="anthropic_sdk", known="messages", environment="former", lacks=_CLAUDE,
+        name="anthropic 0",
+        module="anthropic_sdk",
+        known="messages",
+        environment="former",
+        lacks=_CLAUDE,
         official="opentelemetry-instrumentation-genai-anthropic",
     ),
     Client(
-        name="google-genai", module="gemini_sdk", known="gemini", environment="others",
+        name="google-genai 3",
+        module="gemini_sdk",
+        known="gemini",
+        environment="others",
+        lacks=_GEMINI,
         official="opentelemetry-instrumentation-google-genai",
-        lacks={**_ALWAYS_TOLD, **_NO_RESPONSES, **_ONE_WAY, **_ITERATOR, **_OWN_POOL},
     ),
     Client(
-        name="ollama", module="ollama_sdk", known="ollama", environment="others",
+        name="google-genai 2",
+        module="gemini_sdk",
+        known="gemini",
+        environment="former",
+        lacks=_GEMINI,
+        official="opentelemetry-instrumentation-google-genai",
+    ),
+    Client(
+        name="ollama",
+        module="ollama_sdk",
+        known="ollama",
+        environment="others",
         lacks={
-            **_ALWAYS_TOLD, **_NO_RESPONSES, **_ONE_WAY, **_ITERATOR, **_OWN_POOL, **_NO_CHOICES, **_LINES,
-            **_without("does not retry", "retried"), **_without("its format has no refusal", "refusal"),
+            **_ALWAYS_TOLD,
+            **_NO_RESPONSES,
+            **_ONE_WAY,
+            **_ITERATOR,
+            **_OWN_POOL,
+            **_NO_CHOICES,
+            **_LINES,
+            **_without("does not retry", "retried"),
+            **_without("its format has no refusal", "refusal"),
         },
     ),
     Client(
-        name="cohere", module="cohere_sdk", known="cohere", environment="others",
+        name="cohere",
+        module="cohere_sdk",
+        known="cohere",
+        environment="others",
         lacks={
-            **_ALWAYS_TOLD, **_NO_RESPONSES, **_ITERATOR, **_NO_CHOICES,
+            **_ALWAYS_TOLD,
+            **_NO_RESPONSES,
+            **_ITERATOR,
+            **_NO_CHOICES,
             **_without("has no such door", "helper", "raw-path"),
             **_without("its format has no refusal", "refusal"),
         },
     ),
     Client(
-        name="litellm", module="litellm_sdk", known="chat", environment="former",
-        lacks={**_ONE_WAY, **_ITERATOR, **_OWN_POOL, **_without("makes its own HTTP client", "http2")},
+        name="litellm",
+        module="litellm_sdk",
+        known="chat",
+        environment="former",
+        lacks={
+            **_ONE_WAY,
+            **_ITERATOR,
+            **_OWN_POOL,
+            **_without("makes its own HTTP client", "http2"),
+            **_without("cannot be closed, only dropped", "sync: break-and-close"),
+            **_without("asks for a whole answer and cuts it up itself", "responses-stream"),
+        },
     ),
     Client(name="httpx", module="httpx_wire", known="chat", environment="current", lacks=_NO_SDK),
     Client(name="httpx2", module="httpx2_wire", known="chat", environment="current", lacks=_NO_SDK),
     Client(
-        name="aiohttp", module="aiohttp_wire", known="chat", environment="current", modes=("async",),
+        name="aiohttp",
+        module="aiohttp_wire",
+        known="chat",
+        environment="current",
+        modes=("async",),
         lacks={**_NO_SDK, **_NO_HTTP2},
     ),
     Client(
-        name="requests", module="requests_wire", known="chat", environment="current", modes=("sync",),
+        name="requests",
+        module="requests_wire",
+        known="chat",
+        environment="current",
+        modes=("sync",),
         lacks={**_NO_SDK, **_NO_HTTP2, **_without("waits for its pool for ever", "pool-timeout")},
     ),
 )
@@ -187,12 +264,14 @@ ENVIRONMENTS: Final = {
         "opentelemetry-instrumentation-genai-anthropic==1.3b0",
     ),
     "former": (
-        *("openai==2.54.0", "anthropic==0.125.0", "litellm==1.106.2", "httpx[http2]==0.28.1", "aiohttp==3.14.5"),
+        *("openai==2.54.0", "anthropic==0.125.0", "litellm==1.106.2", "mcp", "google-genai==2.34.0"),
+        *("httpx[http2]==0.28.1", "aiohttp==3.14.5"),
+        "opentelemetry-instrumentation-google-genai==1.3b0",
         "opentelemetry-instrumentation-genai-openai==1.3b0",
         "opentelemetry-instrumentation-genai-anthropic==1.3b0",
     ),
     "others": (
-        *("google-genai==3.4.0", "ollama==0.6.3", "cohere==7.3.1", "httpx[http2]==0.28.1"),
+        *("google-genai==3.4.0", "ollama==0.6.3", "cohere==7.3.1", "httpx[http2]==0.28.1", "httpx2[http2]==2.16.2"),
         "opentelemetry-instrumentation-google-genai==1.3b0",
     ),
 }
@@ -247,6 +326,12 @@ _REASONING: Final = ("chat", "responses", "gemini")
 
 def truth(shape: Shape, client: Client) -> Truth:
     """What is true of a cell."""
+    true = _truth(shape, client)
+    gemini = client.known == "gemini" and true.operation == "chat"
+    return replace(true, operation="generate_content") if gemini else true
+
+
+def _truth(shape: Shape, client: Client) -> Truth:  # noqa: PLR0911 - one for each kind of shape
     known = "responses" if shape.name.startswith("responses") else client.known
     if shape.name in _UNANSWERED:
         return Truth(outcome="error", status=None, raises=True)
@@ -257,20 +342,18 @@ def truth(shape: Shape, client: Client) -> Truth:
         outcome = _EARLY[shape.name]
         raises = None if outcome == "error" else False
         return Truth(outcome=outcome, first_token=first, raises=raises, lasts=first)
-    if shape.name == "empty":
-        return Truth(raises=None)
     if shape.name == "embeddings":
         told = client.known != "gemini"
         return Truth(operation="embeddings", tokens=(bodies.INPUT, None) if told else None, lasts=first)
+    empty = shape.name == "empty"
     variant = shape.behaviour if shape.behaviour in bodies.FINISH[known] else "plain"
     good = Truth(
-        operation="generate_content" if client.known == "gemini" else "chat",
         tokens=(bodies.INPUT, bodies.OUTPUT),
         cached=bodies.CACHED if known in _CACHED else None,
         reasoning=bodies.REASONING if known in _REASONING else None,
-        first_token=None if shape.name in _WHOLE else first,
+        first_token=None if empty or shape.name in _WHOLE else first,
         finish=(bodies.finish(known, variant),) * (2 if shape.name.startswith("choices") else 1),
-        lasts=first,
+        lasts=0.0 if empty else first,
     )
     if shape.name == "stream-without-usage":
         return replace(good, tokens=None, cached=None, reasoning=None, countable=True)
@@ -299,5 +382,5 @@ def cells(client: Client) -> list[Cell]:
         Cell(client, mode, shape)
         for shape in SHAPES
         for mode in client.modes
-        if mode in shape.modes and shape.name not in client.lacks
+        if mode in shape.modes and client.lack(shape, mode) is None
     ]

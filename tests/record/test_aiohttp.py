@@ -175,6 +175,34 @@ def test_a_reader_that_stops_has_abandoned_the_call(recorded, server, how):
     assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
 
 
+@pytest.mark.parametrize("way", ["cancel", "timeout"])
+def test_a_cancelled_reader_that_closes_nothing_has_cancelled_the_call(recorded, server, way):
+    async def read(session, begin):
+        response = await session.post(url(server, "hang"), json=BODY)
+        async for _ in response.content:
+            begin()
+
+    async def main():
+        async with aiohttp.ClientSession() as session:
+            loop = asyncio.get_running_loop()
+            if way == "timeout":
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(None) as limit:
+                        await read(session, lambda: limit.reschedule(loop.time() + 0.05))
+            else:
+                begun = asyncio.Event()
+                task = asyncio.create_task(read(session, begun.set))
+                await begun.wait()
+                await asyncio.sleep(0.05)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    asyncio.run(main())
+    gc.collect()
+    assert told(only(recorded)[0]) == ("cancelled", StatusCode.UNSET, None)
+
+
 @pytest.mark.parametrize("case", ["hang", "silent"])
 @pytest.mark.parametrize("how", ["any", "read"])
 @pytest.mark.parametrize("way", ["cancel", "timeout"])

@@ -197,6 +197,17 @@ def test_an_anthropic_call_is_one_inference_span(recorded, base, native, stream)
     assert operations(recorded)[0] == 1
 
 
+def test_an_anthropic_stream_that_is_left_is_abandoned_on_its_own_span(recorded, base):
+    """The SDK ends its span before it closes the answer."""
+    with claude(base, "hang", open_telemetry={"tracer_provider": recorded.provider}) as client:
+        stream = client.messages.create(max_tokens=9, **CALL, stream=True)
+        next(iter(stream.response.iter_raw()))
+        stream.close()
+    (span,) = inferences(recorded)
+    assert span.attributes[semconv.OUTCOME] == "abandoned"
+    assert operations(recorded)[0] == 1
+
+
 def test_an_async_anthropic_call_is_one_inference_span(recorded, base):
     async def main():
         options = {"tracer_provider": recorded.provider}

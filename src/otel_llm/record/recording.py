@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
@@ -155,12 +155,13 @@ class Recording:
 
     Attributes:
         context: To be current while the request is sent, and only then.
+        left: The outcome, should the reader let go of the answer now; a shell that sees waits cancelled changes it.
     """
 
     __slots__ = (
         *("_attempt", "_captured", "_format", "_head", "_is_outer", "_key", "_measured", "_once", "_opening"),
         *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns", "_statement"),
-        *("_waited", "context"),
+        *("_waited", "context", "left"),
     )
 
     def __init__(self, recorder: Recorder, request: Request, scheme: str, known: Format, opening: Opening) -> None:
@@ -173,6 +174,7 @@ class Recording:
         self._captured: Captured | None = None
         self._head: Head | None = None
         self._reading: Reading | None = None
+        self.left = semconv.OUTCOME_ABANDONED
         self._sent_at: float | None = None
         self._waited = queues.waited()
         resend_count, previous = _previous(request)
@@ -193,6 +195,9 @@ class Recording:
         inner = otel_context.set_value(UNDER_WAY, self._once, parent)
         # Last, for a fault after it would leave a span that nobody ends.
         self._span = outer or self._start_span(parent, previous)
+        if outer is not None and outer.get_span_context().is_valid:
+            with boundary.guard("record.precede"):
+                _precede(outer, self)
         self.context = inner if outer else trace.set_span_in_context(self._span, inner)
         with boundary.guard("record.metrics"):
             recorder.metrics.begin(self._key)
@@ -294,11 +299,17 @@ class Recording:
 
     def close(self) -> None:
         """The reader closed the body or let go of it; whether that was early shows in what has come."""
-        self._end(semconv.OUTCOME_ABANDONED)
+        self._end(self.left)
+
+    def end_with(self, outer: Span) -> None:
+        """The span of others that tells the call is about to end, and the call with it."""
+        status = getattr(outer, "status", None)
+        failed = status is not None and status.status_code is StatusCode.ERROR
+        self._end(None if failed else self.left)
 
     def fail(self, error: BaseException) -> None:
         """``error`` ended the call."""
-        outcome = outcome_of(error)
+        outcome = self.left if isinstance(error, GeneratorExit) else outcome_of(error)
         self._end(outcome, error if outcome == semconv.OUTCOME_ERROR else None)
 
     def give_up(self) -> None:
@@ -431,6 +442,25 @@ def _redirect(head: Head, host: str, path: str) -> tuple[str, str] | None:
         return target.hostname or host, unquote(target.path)
     except ValueError:
         return None
+
+
+def _precede(outer: Span, recording: Recording) -> None:
+    """Have the call end no later than the span of an SDK that tells it: an ended span takes nothing more.
+
+    SDKs end theirs when a stream is left, and close the answer afterwards. Errors that they tell stay theirs.
+    """
+    end: Callable[..., None] = outer.end
+    scope = getattr(outer, "instrumentation_scope", None)
+    if scope is None or scope.name == semconv.SCOPE_NAME:
+        return
+
+    def end_behind(*args: Any, **kwargs: Any) -> None:
+        vars(outer).pop("end", None)
+        with boundary.guard("record.precede"):
+            recording.end_with(outer)
+        end(*args, **kwargs)
+
+    vars(outer)["end"] = end_behind
 
 
 def outer_span(context: Context) -> Span | None:

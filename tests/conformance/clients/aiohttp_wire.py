@@ -7,9 +7,8 @@ from conformance.clients.wire import CHAT, TOLD
 
 
 class Client:
-    several = {"n": 2}
-
     def __init__(self, base, *, asynchronous, timeout, order=None, retries=0):  # noqa: ARG002 - has no retries, is async
+        self.several = {"n": 2}
         self.base = base
         wait = aiohttp.ClientTimeout(connect=timeout, sock_connect=timeout, sock_read=timeout)
         self.session = aiohttp.ClientSession(

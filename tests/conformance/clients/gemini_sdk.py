@@ -10,9 +10,8 @@ RETRIES = {"initial_delay": 0.02, "max_delay": 0.05, "jitter": 0.0}
 
 
 class Client:
-    several = {"config": types.GenerateContentConfig(candidate_count=2)}
-
     def __init__(self, base, *, asynchronous, timeout, order=None, retries=0):
+        self.several = {"config": types.GenerateContentConfig(candidate_count=2)}
         self.base = base
         self.asynchronous = asynchronous
         args = dict(ORDERS[order]) if order == "http2" else {}

@@ -10,9 +10,8 @@ litellm.telemetry = False
 
 
 class Client:
-    several = {"n": 2}
-
     def __init__(self, base, *, asynchronous, timeout, order=None, retries=0):  # noqa: ARG002 - makes its own HTTP client
+        self.several = {"n": 2}
         self.asynchronous = asynchronous
         self.how = {"api_base": f"{base}/v1", "api_key": "none", "timeout": timeout, "max_retries": retries}
 

@@ -11,9 +11,8 @@ HTTP = importlib.import_module("httpx2" if int(openai.__version__.partition(".")
 
 
 class Client:
-    several = {"n": 2}
-
     def __init__(self, base, *, asynchronous, timeout, order=None, retries=0):
+        self.several = {"n": 2}
         self.base = base
         self.asynchronous = asynchronous
         self.http = made(HTTP, order, asynchronous=asynchronous, timeout=timeout) if order else None

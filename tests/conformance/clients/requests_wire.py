@@ -7,9 +7,8 @@ from conformance.clients.wire import CHAT, TOLD
 
 
 class Client:
-    several = {"n": 2}
-
     def __init__(self, base, *, asynchronous, timeout, order=None, retries=0):  # noqa: ARG002 - is sync, has no orders
+        self.several = {"n": 2}
         self.base = base
         self.timeout = timeout
         self.session = requests.Session()

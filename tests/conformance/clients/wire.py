@@ -19,9 +19,8 @@ def made(library, order, *, asynchronous, **more):
 class Wire:
     """The library's own words for each shape; in the async client most of them are awaited."""
 
-    several = {"n": 2}
-
     def __init__(self, library, base, *, asynchronous, timeout, order=None, retries=0):  # noqa: ARG002 - has no retries
+        self.several = {"n": 2}
         self.asynchronous = asynchronous
         self.base = base
         self.http = made(library, order, asynchronous=asynchronous, timeout=timeout, trust_env=False)
@@ -34,7 +33,9 @@ class Wire:
 
     def stream(self, *, usage=True, **more):
         body = {**CHAT, "stream": True, **(TOLD if usage else {}), **more}
-        return self.http.send(self.http.build_request("POST", f"{self.base}/v1/chat/completions", json=body), stream=True)
+        return self.http.send(
+            self.http.build_request("POST", f"{self.base}/v1/chat/completions", json=body), stream=True
+        )
 
     def held(self):
         return self.http.stream("POST", f"{self.base}/v1/chat/completions", json={**CHAT, "stream": True, **TOLD})

@@ -15,7 +15,7 @@ from typing import Any
 
 import wrapt
 
-from otel_llm import boundary
+from otel_llm import boundary, semconv
 from otel_llm.record.transport import Orphan, fail, leave, reaper, recorder_for
 
 
@@ -146,6 +146,7 @@ def _watch(response: Any, orphan: Orphan, session: Any) -> None:
     ends = _Ends(content._eof_callbacks, recording, content)  # noqa: SLF001
     reaper.attend()
     content._buffer, content._eof_callbacks = arriving, ends  # noqa: SLF001
+    content._timer = _Waits(content._timer, recording)  # noqa: SLF001
     content.on_eof(ends.finish)
 
 
@@ -199,6 +200,31 @@ class _Ends(list[Any]):
         """The answer came to its end."""
         with boundary.ending(self._recording):
             self._recording.finish()
+
+
+class _Waits:
+    """The timer under which a reader waits for each piece; tells whether the last wait was cancelled.
+
+    Who reads without ``async with`` lets go of the answer later, when the cancellation is no longer being handled.
+    """
+
+    __slots__ = ("_recording", "_timer")
+
+    def __init__(self, timer: Any, recording: Any) -> None:
+        self._timer = timer
+        self._recording = recording
+
+    def __enter__(self) -> Any:
+        self._recording.left = semconv.OUTCOME_ABANDONED
+        return self._timer.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> Any:
+        if kind is asyncio.CancelledError:
+            self._recording.left = semconv.OUTCOME_CANCELLED
+        return self._timer.__exit__(kind, error, trace)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._timer, name)
 
 
 def _end(recording: Any, content: Any) -> None:
