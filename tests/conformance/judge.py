@@ -8,6 +8,7 @@ from conformance.shapes import Truth
 from otel_llm.calls import Call
 
 GOOD = "ok"
+FIRST_CHUNK = "first chunk, not token"
 
 _SAME = {
     "stop": {"stop", "end_turn"},
@@ -116,7 +117,7 @@ def _judge_times(call: Call, span: Mapping[str, Any], true: Truth) -> Iterator[s
         if first is not None:
             yield "a first token where none came"
     elif first is None:
-        yield "no first token" if call.time_to_first_chunk is None else "first chunk, not token"
+        yield "no first token" if call.time_to_first_chunk is None else FIRST_CHUNK
     elif not true.first_token - _CLOCK <= first <= span["duration"] + _CLOCK:
         yield "wrong first token"
 

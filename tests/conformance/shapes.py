@@ -97,7 +97,7 @@ class Client:
         module: Its file in `clients`.
         known: The format that it speaks.
         environment: The environment that holds it.
-        official: The distribution of OpenTelemetry's own instrumentation for it, if there is one.
+        official: The distribution of OpenTelemetry's own instrumentation that takes this version, if there is one.
         lacks: Why it has not a shape, by the shape's name or ``mode: name``; the one place where that is said.
     """
 
@@ -181,7 +181,6 @@ CLIENTS: Final = (
         known="gemini",
         environment="others",
         lacks=_GEMINI,
-        official="opentelemetry-instrumentation-google-genai",
     ),
     Client(
         name="google-genai 2",
@@ -264,7 +263,7 @@ ENVIRONMENTS: Final = {
         "opentelemetry-instrumentation-genai-anthropic==1.3b0",
     ),
     "former": (
-        *("openai==2.54.0", "anthropic==0.125.0", "litellm==1.106.2", "mcp", "google-genai==2.34.0"),
+        *("openai==2.54.0", "anthropic==0.125.0", "litellm==1.106.2", "mcp==2.3.0", "google-genai==2.34.0"),
         *("httpx[http2]==0.28.1", "aiohttp==3.14.5"),
         "opentelemetry-instrumentation-google-genai==1.3b0",
         "opentelemetry-instrumentation-genai-openai==1.3b0",
@@ -272,7 +271,6 @@ ENVIRONMENTS: Final = {
     ),
     "others": (
         *("google-genai==3.4.0", "ollama==0.6.3", "cohere==7.3.1", "httpx[http2]==0.28.1", "httpx2[http2]==2.16.2"),
-        "opentelemetry-instrumentation-google-genai==1.3b0",
     ),
 }
 """What each environment holds beside this project; versions are pinned, for the table names them."""
