@@ -1,29 +1,32 @@
-"""One arm of the overhead benchmark: the same calls through the openai SDK, instrumented or not. Prints JSON.
+"""One arm, in the environment of what it measures: the same calls through the openai SDK. Prints JSON.
 
-The transport is replaced in the process, so no network and no server disturb the figures; exporters write to nowhere.
-Figures are CPU time of this process in microseconds.
+``python bench/arm.py ARM MODE``: ``cost`` measures the process before the instrumentation is switched on and after,
+``memory`` and ``lag`` with it on, ``start`` only switches it on. The transport is replaced in the process, so no
+network and no server disturb the figures; exporters write to nowhere. Costs are CPU time of the process [us].
 """
 
 import asyncio
 import gc
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
-import httpx2
 import openai
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+import peers
+
+try:
+    import httpx2
+except ImportError:  # openai 2.x
+    import httpx as httpx2  # type: ignore[no-redef]
 
 CHUNKS = 200
-CALLS = 200
-STREAMS = 25
-BATCH = 4
+CALLS = 150
+STREAMS = 6
+BATCH = 2
 
 MESSAGES: Any = [{"role": "user", "content": "Tell me about distributed tracing. " * 20}]
 USAGE = {
@@ -95,63 +98,6 @@ class Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         return _answer(request)
 
 
-class Nowhere(SpanExporter):
-    """Forgets spans."""
-
-    def export(self, spans: Any) -> SpanExportResult:  # noqa: ARG002 - the SDK's signature
-        """Forget ``spans``."""
-        return SpanExportResult.SUCCESS
-
-
-def set_up(arm: str) -> None:
-    """Instrument this process as ``arm`` says."""
-    if arm == "none":
-        return
-    if arm == "otel-llm-store":
-        import otel_llm  # noqa: PLC0415
-
-        otel_llm.instrument({"store.path": sys.argv[2]})
-        return
-    provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
-    trace.set_tracer_provider(provider)
-    metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()]))
-    if arm == "sdk-floor":
-        _patch_floor()
-    elif arm == "otel-llm":
-        from otel_llm.record.transport import WireInstrumentor  # noqa: PLC0415
-
-        WireInstrumentor().instrument()
-    elif arm == "genai-openai":
-        from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor  # noqa: PLC0415
-
-        OpenAIInstrumentor().instrument()
-    else:
-        sys.exit(f"arm: expected none, sdk-floor, otel-llm, otel-llm-store or genai-openai, found {arm!r}")
-
-
-def _patch_floor() -> None:
-    """The least that any instrumentation pays: one span of sixteen attributes, three histogram records, no reading."""
-    tracer, meter = trace.get_tracer("floor"), metrics.get_meter("floor")
-    instruments = [meter.create_histogram(f"floor.{name}") for name in ("input", "output", "duration")]
-    start: dict[str, Any] = {f"floor.start.{number}": "value" for number in range(5)}
-    end: dict[str, Any] = {f"floor.end.{number}": number for number in range(11)}
-    named = {f"floor.name.{number}": "value" for number in range(4)}
-    send = httpx2.Client._send_single_request  # noqa: SLF001 - where otel-llm stands as well
-
-    def sent(client: httpx2.Client, request: httpx2.Request) -> httpx2.Response:
-        span = tracer.start_span("chat gpt-4o-mini", kind=trace.SpanKind.CLIENT, attributes=start)
-        context = trace.set_span_in_context(span)
-        response = send(client, request)
-        span.set_attributes(end)
-        for instrument in instruments:
-            instrument.record(1, named, context)
-        span.end()
-        return response
-
-    httpx2.Client._send_single_request = sent  # type: ignore[method-assign]  # noqa: SLF001
-
-
 def _cpu(work: Any, times: int) -> float:
     """CPU time of one ``work()`` [us]: the least of ``times`` short batches, for a busy machine only ever adds."""
     for _ in range(BATCH * 4):
@@ -196,10 +142,107 @@ def _measure_async() -> dict[str, float]:
     }
 
 
+def _rss() -> int:
+    """Resident memory of this process [B]."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _measure_memory(calls: int, streams: int) -> dict[str, int]:
+    """Resident memory after a few calls, and what it grows by over ``calls`` calls and ``streams`` left streams [B]."""
+    client = openai.OpenAI(api_key="k", max_retries=0, http_client=httpx2.Client(transport=Transport()))
+
+    def call(times: int) -> None:
+        for _ in range(times):
+            client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, temperature=0.2)
+
+    def leave(times: int) -> None:
+        for _ in range(times):
+            next(iter(client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=True)))
+
+    call(500)
+    leave(50)
+    first = _rss()
+    call(calls)
+    called = _rss()
+    leave(streams)
+    time.sleep(1)
+    return {"rss": first, "growth_calls": called - first, "growth_streams": _rss() - called}
+
+
+TICK = 0.005
+"""Between two looks at the event loop's clock [s]."""
+
+PAUSE = 0.25
+"""Between two pieces of a stream [s]."""
+
+
+class Paced(Transport):
+    """Answers with streams whose pieces take their time."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:  # noqa: ARG002 - the signature
+        """A stream of some thirty pieces."""
+        pieces = [*PIECES[:28], *PIECES[-3:]]
+
+        class Slowly(Pieces):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                for piece in self._pieces:
+                    await asyncio.sleep(PAUSE)
+                    yield piece
+
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Slowly(pieces))
+
+
+def _measure_lag(streams: int) -> dict[str, float]:
+    """How late the event loop is while ``streams`` streams run at once [s]."""
+    late: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            due = time.perf_counter() + TICK
+            await asyncio.sleep(TICK)
+            late.append(time.perf_counter() - due)
+
+    async def run() -> None:
+        client = openai.AsyncOpenAI(api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=Paced()))
+
+        async def stream(number: int) -> None:
+            await asyncio.sleep(number * 4 / streams)
+            async for _ in await client.chat.completions.create(model="m", messages=MESSAGES, stream=True):
+                pass
+
+        await stream(0)
+        watcher = asyncio.create_task(watch())
+        await asyncio.gather(*(stream(number) for number in range(streams)))
+        watcher.cancel()
+
+    asyncio.run(run())
+    late.sort()
+    return {
+        "median": late[len(late) // 2],
+        "p99": late[int(len(late) * 0.99)],
+        "max": late[-1],
+        "streams": streams + 1,
+        **peers.kept(sys.argv[1]),
+    }
+
+
 def main() -> None:
     """Print the arm's figures."""
-    set_up(sys.argv[1])
-    print(json.dumps({**_measure_sync(), **_measure_async(), "chunks": len(PIECES)}), flush=True)
+    arm, mode = sys.argv[1], sys.argv[2]
+    switch_on = peers.PEERS[arm].switch_on
+    figures: dict[str, Any] = {}
+    if mode == "cost":
+        figures["bare"] = {**_measure_sync(), **_measure_async()}
+    switch_on()
+    if mode == "cost":
+        figures.update({"with": {**_measure_sync(), **_measure_async()}, "chunks": len(PIECES)})
+    elif mode == "memory":
+        figures = _measure_memory(int(sys.argv[3]), int(sys.argv[4]))
+    elif mode == "lag":
+        figures = _measure_lag(int(sys.argv[3]))
+    print(json.dumps(figures), flush=True)
+    os._exit(0)  # what instrumentations do at exit is not measured here
 
 
 if __name__ == "__main__":

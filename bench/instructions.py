@@ -27,8 +27,9 @@ def work(arm_name: str, kind: str, number: int) -> None:
     import arm  # noqa: PLC0415
     import httpx2  # noqa: PLC0415
     import openai  # noqa: PLC0415
+    import peers  # noqa: PLC0415
 
-    arm.set_up(arm_name)
+    peers.PEERS[arm_name].switch_on()
     client = openai.OpenAI(api_key="k", max_retries=0, http_client=httpx2.Client(transport=arm.Transport()))
 
     def call() -> None:

@@ -1,0 +1,78 @@
+"""What an instrumentation takes besides time in a call: memory, start, and the event loop's. Keeps JSON.
+
+Memory: resident, over the process without instrumentation; growth over 10,000 calls and 500 streams that nobody reads
+on. Start: CPU time of ``import openai`` with the instrumentation switched on over the same without. Event loop: how
+late it is while 500 streams run at once, and whether the store has a span of each.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+
+import peers
+import results
+
+STARTED = ("otel-llm", "otel-llm-store", "genai-openai", "openinference")
+RUNNING = ("none", "otel-llm", "otel-llm-store", "genai-openai")
+
+
+def _cpu(command: list[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, env=results.environ(), capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
+
+
+def _starts(rounds: int) -> dict[str, dict[str, float]]:
+    """CPU time of a start [ms]: the least of ``rounds``, with the instrumentation and without."""
+    seen: dict[str, dict[str, list[float]]] = {arm: {"with": [], "without": []} for arm in STARTED}
+    for number in range(rounds):
+        for arm in results.shuffled(list(STARTED), number):
+            python = str(peers.python(arm))
+            seen[arm]["with"].append(_cpu([python, str(results.ARM), arm, "start"]))
+            seen[arm]["without"].append(_cpu([python, str(results.ARM), "none", "start"]))
+    return {arm: {"added": round(min(each["with"]) - min(each["without"]))} for arm, each in seen.items()}
+
+
+def _passes(rounds: int) -> dict[str, float]:
+    """CPU time of ``opentelemetry-instrument python -c pass`` over ``python -c pass`` [ms], the least of ``rounds``."""
+    added = {}
+    for arm in ("otel-llm", "genai-openai"):
+        python = peers.python(arm)
+        bare = [_cpu([str(python), "-c", "pass"]) for _ in range(rounds)]
+        command = [str(python.with_name("opentelemetry-instrument")), str(python), "-c", "pass"]
+        added[arm] = round(min(_cpu(command) for _ in range(rounds)) - min(bare))
+    return added
+
+
+def _lags(rounds: int) -> dict[str, dict[str, float]]:
+    seen = [{arm: results.run(arm, "lag", "500") for arm in results.shuffled(list(RUNNING), n)} for n in range(rounds)]
+    return {
+        arm: {
+            **{kind: statistics.median(each[arm][kind] * 1000 for each in seen) for kind in ("median", "p99", "max")},
+            **{kind: min(each[arm][kind] for each in seen) for kind in ("streams", "stored") if kind in seen[0][arm]},
+        }
+        for arm in RUNNING
+    }
+
+
+def main() -> None:
+    """Measure and keep."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--calls", type=int, default=10_000)
+    asked = parser.parse_args()
+    load = results.load()
+    memory = {arm: results.run(arm, "memory", str(asked.calls), "500") for arm in RUNNING}
+    figures = {
+        "memory": {"unit": "B", "calls": asked.calls, "streams": 500, "arms": memory},
+        "start": {"unit": "ms CPU", "over": "import openai", "arms": _starts(asked.rounds)},
+        "pass": {"unit": "ms CPU", "over": "python -c pass", "arms": _passes(asked.rounds)},
+        "lag": {"unit": "ms", "rounds": asked.rounds, "arms": _lags(asked.rounds)},
+    }
+    results.keep("footprint", {**figures, "load": [load, results.load()]})
+
+
+if __name__ == "__main__":
+    main()
