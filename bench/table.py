@@ -1,4 +1,4 @@
-"""Writes the tables of docs/benchmarks.md and README.md, between their markers, from ``results/*.json``."""
+"""Writes the tables of docs/benchmarks.md, between their markers, from ``results/*.json``."""
 
 import json
 import re
@@ -51,11 +51,6 @@ def overhead(kinds: tuple[str, ...] = ("call", "async_call", "chunk", "async_chu
     return f"{said}\n\n{_rows(['arm', *(words[kind] for kind in kinds)], rows)}"
 
 
-def short() -> str:
-    """The README's table."""
-    return overhead(("call", "chunk"))
-
-
 def footprint() -> str:
     """Memory, start and event loop."""
     figures = _read("footprint")
@@ -95,19 +90,18 @@ def footprint() -> str:
     )
 
 
-TABLES = {"overhead": overhead, "overhead-short": short, "footprint": footprint}
+TABLES = {"overhead": overhead, "footprint": footprint}
 
 
 def main() -> None:
     """Replace what stands between the markers."""
-    for file in (ROOT / "docs" / "benchmarks.md", ROOT / "README.md"):
-        text = file.read_text()
-        for name, table in TABLES.items():
-            marks = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-            if marks.search(text):
-                made = table()
-                text = marks.sub(lambda match, made=made: f"{match[1]}\n{made}\n\n{match[2]}", text)
-        file.write_text(text)
+    file = ROOT / "docs" / "benchmarks.md"
+    text = file.read_text()
+    for name, table in TABLES.items():
+        marks = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        made = table()
+        text = marks.sub(lambda match, made=made: f"{match[1]}\n{made}\n\n{match[2]}", text)
+    file.write_text(text)
 
 
 if __name__ == "__main__":
