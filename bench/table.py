@@ -98,6 +98,8 @@ def main() -> None:
     file = ROOT / "docs" / "benchmarks.md"
     text = file.read_text()
     for name, table in TABLES.items():
+        if not (RESULTS / f"{name}.json").exists():
+            continue
         marks = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         made = table()
         text = marks.sub(lambda match, made=made: f"{match[1]}\n{made}\n\n{match[2]}", text)
