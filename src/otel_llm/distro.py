@@ -29,6 +29,7 @@ from otel_llm.alert.processor import AlertProcessor
 from otel_llm.probe import sources
 from otel_llm.probe.observation import Observer
 from otel_llm.probe.reporter import Reporter
+from otel_llm.probe.sightings import Sightings
 from otel_llm.record import content, transport
 from otel_llm.record.ids import IdGenerator
 from otel_llm.record.sampling import RecordInferences
@@ -203,7 +204,8 @@ def _attach_store(settings: database.Config, interval: float) -> None:
 def _attach_probe(settings: config.Settings) -> None:
     """Have the machine read whenever a reader collects; once a host for whatever goes to the same place."""
     provider = metrics.get_meter_provider()
-    offers = sources.offered(settings.probe)
+    sightings = Sightings()
+    offers = sources.offered(settings.probe, sightings)
     if not offers or _attached.get("probed") is provider:
         return
     ends = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
@@ -212,6 +214,9 @@ def _attach_probe(settings: config.Settings) -> None:
     observer = Observer(offers, interval=max(settings.probe.interval, _SHORTEST_INTERVAL), reporter=Reporter(place))
     observer.register(provider.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION))
     _attached.update(probed=provider, observer=observer)
+    tracer_provider = trace.get_tracer_provider()
+    if settings.probe.server and hasattr(tracer_provider, "add_span_processor"):
+        tracer_provider.add_span_processor(sightings)
     if settings.store.enabled:
         _look_soon(_attached["database"], observer)
 

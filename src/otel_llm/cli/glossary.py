@@ -870,6 +870,18 @@ _SETTING_TERMS: Final = (
         source="user",
     ),
     Term(
+        name="probe.server",
+        kind="setting",
+        meaning="Whether the `/metrics` page of a vLLM, llama.cpp, SGLang or TGI server that was called is read.",
+        source="user",
+    ),
+    Term(
+        name="probe.servers",
+        kind="setting",
+        meaning="More such pages, each under a name: `llm=http://10.0.0.7:8000/metrics`.",
+        source="user",
+    ),
+    Term(
         name="probe.interval",
         kind="setting",
         unit=semconv.UNIT_SECONDS,

@@ -337,5 +337,101 @@ GPU_PROCESS: Final[tuple[Instrument, ...]] = (
 )
 """Of this process on the cards: reported by each."""
 
-INSTRUMENTS: Final = HOST + PROCESS + GPU + GPU_PROCESS
+SERVER: Final[tuple[Instrument, ...]] = (
+    Instrument(
+        name=semconv.METRIC_SERVER_RUNNING,
+        kind="gauge",
+        unit="{request}",
+        meaning="Requests that the model server works on.",
+        source="the server's `/metrics` page",
+        absent="where the server's page does not say it",
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_WAITING,
+        kind="gauge",
+        unit="{request}",
+        meaning="Requests that wait at the model server.",
+        source="the server's `/metrics` page",
+        absent="where the server's page does not say it",
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_KV_CACHE,
+        kind="gauge",
+        unit="1",
+        meaning="Share of the server's KV cache in use; of several engines the fullest.",
+        source="the server's `/metrics` page",
+        absent="where the server's page does not say it: TGI, and llama.cpp since 2025",
+        words=("kv cache",),
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_CACHE_HITS,
+        kind="gauge",
+        unit="1",
+        meaning="Share of prompt tokens that the server's prefix cache answered since the look before.",
+        source="the server's `/metrics` page",
+        absent="while no prompt came, and where the server's page does not say it",
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_INPUT_RATE,
+        kind="gauge",
+        unit="{token}/s",
+        meaning="Prompt tokens that the server processed a second since the look before, for all its clients.",
+        source="the server's `/metrics` page",
+        absent="at the first look, and where the server's page does not say it",
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_OUTPUT_RATE,
+        kind="gauge",
+        unit="{token}/s",
+        meaning="Tokens that the server generated a second since the look before, for all its clients.",
+        source="the server's `/metrics` page",
+        absent="at the first look, and where the server's page does not say it",
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_PREFILL_RATE,
+        kind="gauge",
+        unit="{token}/s",
+        meaning="Prompt tokens processed in a second of work on prompts, since the look before.",
+        source="the server's `/metrics` page",
+        absent="while no prompt came, and where the server's page does not say it",
+        words=("prefill rate",),
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_DECODE_RATE,
+        kind="gauge",
+        unit="{token}/s",
+        meaning="Tokens generated in a second of a request's generation, since the look before.",
+        source="the server's `/metrics` page",
+        absent="while nothing was generated, and where the server's page does not say it",
+        words=("decode rate",),
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_QUEUE_TIME,
+        kind="gauge",
+        unit="s",
+        meaning="Mean wait before work of the requests that began since the look before: a histogram does not tell "
+        "of one request.",
+        source="the server's `/metrics` page",
+        absent="while none began, and where the server's page does not say it",
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_PREFILL_TIME,
+        kind="gauge",
+        unit="s",
+        meaning="Mean time of prefill of the requests that ended since the look before.",
+        source="the server's `/metrics` page",
+        absent="while none ended, and where the server's page does not say it",
+    ),
+    Instrument(
+        name=semconv.METRIC_SERVER_DECODE_TIME,
+        kind="gauge",
+        unit="s",
+        meaning="Mean time of generation of the requests that ended since the look before.",
+        source="the server's `/metrics` page",
+        absent="while none ended, and where the server's page does not say it",
+    ),
+)
+"""Of model servers: each reported once per host."""
+
+INSTRUMENTS: Final = HOST + PROCESS + GPU + GPU_PROCESS + SERVER
 """All of them."""

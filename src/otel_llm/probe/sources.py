@@ -1,22 +1,31 @@
 """Room probe: the sources that there are, as offers to `observation`. A source is imported when it is opened."""
 
 import os
+from functools import partial
 
 from otel_llm.probe import gpu
-from otel_llm.probe.instruments import HOST, PROCESS
+from otel_llm.probe.instruments import HOST, PROCESS, SERVER
 from otel_llm.probe.observation import Offer
 from otel_llm.probe.reading import Source
 from otel_llm.probe.settings import Config
+from otel_llm.probe.sightings import Sightings
 
 
-def offered(config: Config) -> list[Offer]:
-    """What ``config`` asks for."""
+def offered(config: Config, sightings: Sightings) -> list[Offer]:
+    """What ``config`` asks for.
+
+    Args:
+        config: The room's settings.
+        sightings: Which model servers were called.
+    """
     offers = []
     if config.host:
         offers.append(Offer(open=_host, instruments=HOST, shared=True))
         offers.append(Offer(open=_process, instruments=PROCESS))
     if config.gpu:
         offers += gpu.offers()
+    if config.server or config.servers:
+        offers.append(Offer(open=partial(_servers, config, sightings), instruments=SERVER, slow=True))
     return offers
 
 
@@ -34,6 +43,12 @@ def _process() -> Source:
     else:
         from otel_llm.probe.portable import Process  # type: ignore[assignment] # noqa: PLC0415
     return Process()
+
+
+def _servers(config: Config, sightings: Sightings) -> Source:
+    from otel_llm.probe.server import Servers  # noqa: PLC0415
+
+    return Servers(sightings, config.servers)
 
 
 def _is_linux() -> bool:

@@ -15,7 +15,7 @@ from otel_llm.record import in_process
 from otel_llm.record.exchange import Opening
 from otel_llm.record.providers import openai
 
-PROVIDER: Final = "llama.cpp"
+PROVIDER: Final = "llama_cpp"
 
 _METHODS: Final = {
     "create_completion": semconv.OPERATION_TEXT_COMPLETION,
