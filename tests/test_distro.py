@@ -40,6 +40,8 @@ REPORT = """
         traces, meters, logs = trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider()
         exporters = [getattr(one, "span_exporter", getattr(one, "_span_exporter", None))
                      for one in parts(traces, "_active_span_processor", "_span_processors")]
+        spans = names(parts(traces, "_active_span_processor", "_span_processors"))
+        watching = ("AlertProcessor", "Sightings")
         print("REPORT" + json.dumps({
             "threads": sorted(thread.name for thread in threading.enumerate()),
             "environ": {k: v for k, v in os.environ.items() if k.startswith("OTEL_")},
@@ -47,7 +49,8 @@ REPORT = """
             "provider": type(traces).__module__ + "." + type(traces).__name__,
             "sampler": type(getattr(traces, "sampler", None)).__name__,
             "ids": type(getattr(traces, "id_generator", None)).__module__,
-            "spans": names(parts(traces, "_active_span_processor", "_span_processors")),
+            "spans": [name for name in spans if name not in watching],
+            "watching": [name for name in spans if name in watching],
             "metrics": names(parts(meters, "_measurement_consumer", "_reader_storages")),
             "logs": names(parts(logs, "_multi_log_record_processor", "_log_record_processors")),
             "instrumented": __import__("otel_llm.record.transport", fromlist=["x"]).tapped(),
@@ -55,11 +58,7 @@ REPORT = """
             **more,
         }))
 """
-ALL_KEPT = {
-    "spans": ["AlertProcessor", "StoreSpanProcessor"],
-    "metrics": ["StoreMetricReader"],
-    "logs": ["StoreLogProcessor"],
-}
+ALL_KEPT = {"spans": ["StoreSpanProcessor"], "metrics": ["StoreMetricReader"], "logs": ["StoreLogProcessor"]}
 
 
 @pytest.fixture
@@ -107,6 +106,7 @@ def kept(report):
 def test_a_program_that_calls_nothing_pays_for_nothing(run, tmp_path):
     report, result = run("report()")
     assert kept(report) == ALL_KEPT
+    assert report["watching"] == ["AlertProcessor", "Sightings"]
     assert report["threads"] == ["MainThread"]
     assert report["on"]
     assert {"httpx", "httpx2", "openai", "anthropic", "requests", "grpc"}.isdisjoint(report["modules"])
@@ -143,28 +143,28 @@ def test_exporters_that_the_user_names_win(run, environ):
     report, _ = run(
         "call(); report()", OTEL_TRACES_EXPORTER="console", OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none"
     )
-    assert kept(report) == {"spans": ["AlertProcessor", "BatchSpanProcessor"], "metrics": [], "logs": []}
+    assert kept(report) == {"spans": ["BatchSpanProcessor"], "metrics": [], "logs": []}
     assert stored(environ) == 0
 
 
 def test_none_keeps_nothing(run, environ, tmp_path):
     none = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
     report, _ = run("call(); report()", **none)
-    assert kept(report) == {"spans": ["AlertProcessor"], "metrics": [], "logs": []}
+    assert kept(report) == {"spans": [], "metrics": [], "logs": []}
     assert report["environ"].items() >= none.items()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_store_may_be_named_beside_others(run, environ):
     report, _ = run("call(); report()", OTEL_TRACES_EXPORTER="console, sqlite")
-    assert report["spans"] == ["AlertProcessor", "BatchSpanProcessor", "StoreSpanProcessor"]
+    assert report["spans"] == ["BatchSpanProcessor", "StoreSpanProcessor"]
     assert stored(environ) == 1
 
 
 def test_otlp_comes_with_its_endpoint(run, free_port, environ):
     port = free_port()
     report, _ = run("report()", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"http://127.0.0.1:{port}/v1/traces")
-    assert kept(report) == ALL_KEPT | {"spans": ["AlertProcessor", "BatchSpanProcessor", "StoreSpanProcessor"]}
+    assert kept(report) == ALL_KEPT | {"spans": ["BatchSpanProcessor", "StoreSpanProcessor"]}
     assert "grpc" not in report["modules"]
     assert report["environ"].keys() == {"OTEL_LLM_STORE_PATH", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"}
 
@@ -191,7 +191,7 @@ def test_a_configuration_file_sets_the_sdk_up_and_the_store_is_attached(run, env
     (tmp_path / "sdk.yaml").write_text(CONFIGURATION)
     report, _ = run("call(); report()", OTEL_CONFIG_FILE=str(tmp_path / "sdk.yaml"))
     assert report["on"]
-    assert report["spans"] == ["AlertProcessor", "SimpleSpanProcessor", "StoreSpanProcessor"]
+    assert report["spans"] == ["SimpleSpanProcessor", "StoreSpanProcessor"]
     assert stored(environ) == 1
 
 
@@ -292,7 +292,7 @@ def test_providers_that_the_application_set_before_are_used(run, environ):
         plain=True,
     )
     assert (report["same"], report["mine"]) == (True, 1)
-    assert report["spans"] == ["AlertProcessor", "SimpleSpanProcessor", "StoreSpanProcessor"]
+    assert report["spans"] == ["SimpleSpanProcessor", "StoreSpanProcessor"]
     assert stored(environ) == 1
 
 
