@@ -214,9 +214,9 @@ def _attach_probe(settings: config.Settings) -> None:
     observer = Observer(offers, interval=max(settings.probe.interval, _SHORTEST_INTERVAL), reporter=Reporter(place))
     observer.register(provider.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION))
     _attached.update(probed=provider, observer=observer)
-    tracer_provider = trace.get_tracer_provider()
-    if settings.probe.server and hasattr(tracer_provider, "add_span_processor"):
-        tracer_provider.add_span_processor(sightings)
+    add = getattr(trace.get_tracer_provider(), "add_span_processor", None)
+    if settings.probe.server and add is not None:
+        add(sightings)
     if settings.store.enabled:
         _look_soon(_attached["database"], observer)
 
@@ -224,10 +224,11 @@ def _attach_probe(settings: config.Settings) -> None:
 def _attach_alerts(settings: config.Settings) -> None:
     """Have finished calls and the machine's readings judged; the engine is loaded at the first of them."""
     provider = trace.get_tracer_provider()
-    if _attached.get("judged") is provider or not hasattr(provider, "add_span_processor"):
+    add = getattr(provider, "add_span_processor", None)
+    if _attached.get("judged") is provider or add is None:
         return
     processor = AlertProcessor(partial(_judge, settings))
-    provider.add_span_processor(processor)
+    add(processor)
     _attached.update(judged=provider, processor=processor)
     if "observer" in _attached:
         _attached["observer"].subscribe(processor.take)

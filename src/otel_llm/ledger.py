@@ -127,24 +127,32 @@ class Ledger(Protocol):
 
     def lease(self, owner: str, now: float) -> int | None:
         """Become or stay the judge for `LEASE` seconds; the epoch while held, ``None`` while another one is."""
+        ...
 
     def release(self, owner: str) -> None:
         """Stop being the judge."""
+        ...
 
     def share(self, slots: Sequence[Shared], now: float) -> None:
         """Tell the others what this worker counted, and forget what no window reaches."""
+        ...
 
     def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
         """What others told after mark ``since``, and the next mark; 0 is the beginning."""
+        ...
 
     def kept(self) -> Sequence[Kept]:
         """All alerts as they were kept."""
+        ...
 
     def commit(self, epoch: int, kept: Sequence[Kept], rows: Sequence[Row]) -> bool:
         """Keep alerts and queue messages, both or neither; ``False`` when the epoch is over. A row is queued once."""
+        ...
 
     def due(self, receiver: str, now: float, most: int) -> Sequence[Row]:
         """Messages for ``receiver`` whose time has come, oldest first; of one alert only the oldest."""
+        ...
 
     def settle(self, row: Row, outcome: Literal["sent", "dead", "again"], next_at: float, error: str | None) -> None:
         """Say how a try went."""
+        ...

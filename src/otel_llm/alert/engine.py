@@ -53,12 +53,15 @@ class Outlet(Protocol):
 
     def address(self, messages: Sequence[Message], firing: Sequence[Message]) -> Sequence[Row]:
         """A row for each receiver of each message; ``firing`` is all that fires now."""
+        ...
 
     def deliver(self, ledger: Ledger) -> None:
         """There may be something to send; must return at once."""
+        ...
 
     def stop(self) -> None:
         """The process exits."""
+        ...
 
 
 class Nobody:

@@ -47,7 +47,7 @@ class Reporter:
             except OSError:
                 continue
             try:
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _seize(handle)
             except (BlockingIOError, PermissionError):  # POSIX lets systems say either
                 os.close(handle)
                 return False
@@ -79,6 +79,12 @@ class Reporter:
                 continue
             if mine:  # in a shared folder somebody else may have made it first
                 yield folder / f"reporter-{name}.lock"
+
+
+def _seize(handle: int) -> None:
+    """Lock an open file, or raise at once."""
+    if fcntl is not None:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _folders() -> Iterator[Path]:
