@@ -1,5 +1,7 @@
 import json
 import math
+import re
+from http import HTTPStatus
 
 import pytest
 from hypothesis import given
@@ -62,6 +64,11 @@ def test_ordinary_attributes_are_ordinary_json():
         "c": ["x", "y"],
         "d": 0.5,
     }
+
+
+@pytest.mark.parametrize("value", [HTTPStatus.OK, re.IGNORECASE, True])
+def test_a_number_of_a_kind_of_its_own_is_kept_as_the_number_that_it_is(value):
+    assert unpack(pack({"status": value})) == {"status": int(value)}
 
 
 def test_no_attributes_are_read_from_no_text():

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-_INT64: Final = range(-(2**63), 2**63)
+_INT63: Final = 2**63
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -110,7 +110,8 @@ def _tagged(value: object) -> Any:  # noqa: PLR0911 - one line a type
     if isinstance(value, str):
         return _tagged_text(str.__str__(value))
     if isinstance(value, int):
-        return int(value) if value in _INT64 else {"$int": hex(value)}
+        # No `range`: it looks for an `IntEnum` one by one, which takes for ever and lets no other thread run.
+        return int(value) if -_INT63 <= value < _INT63 else {"$int": hex(value)}
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
     if isinstance(value, (bytes, bytearray)):

@@ -18,7 +18,9 @@ _NODES: Final = 5_000
 _DEPTH: Final = 24
 _NAMES: Final = frozenset({"type", "role", "modality", "mime_type", "finish_reason", "id", "name"})
 _LONGEST_NAME: Final = 128
-_INT64: Final = range(-(2**63), 2**64)
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**64
+"""What JSON numbers of content may be: no `range`, which looks for an `IntEnum` one by one, for ever."""
 
 
 def fit(items: Sequence[Mapping[str, Any]], limit: int, *, newest: bool = False) -> tuple[list[Any], bool]:
@@ -76,7 +78,7 @@ class _Cleaner:
             return {mask(str(name)[:1024]): self.clean(item, str(name), depth + 1) for name, item in pairs}
         if isinstance(value, float):
             return value if math.isfinite(value) else None
-        return value if not isinstance(value, int) or value in _INT64 else None
+        return value if not isinstance(value, int) or _LEAST <= value < _MOST else None
 
     def _some(self, items: list[Any]) -> list[Any]:
         if len(items) > self._nodes:
