@@ -30,7 +30,7 @@ from otel_llm.probe import sources
 from otel_llm.probe.observation import Observer
 from otel_llm.probe.reporter import Reporter
 from otel_llm.probe.sightings import Sightings
-from otel_llm.record import content, transport
+from otel_llm.record import content, peers, transport
 from otel_llm.record.ids import IdGenerator
 from otel_llm.record.sampling import RecordInferences
 from otel_llm.store import database, exporters
@@ -164,11 +164,12 @@ def _preload(_module: Any) -> None:
 
 
 def _harden(provider: TracerProvider) -> None:
-    """Keep ids unique under ``random.seed()``, and inferences visible to processors when they are not sampled."""
+    """Keep ids unique under ``random.seed()``, calls single, and unsampled inferences visible to processors."""
     if type(provider.id_generator) is id_generator.RandomIdGenerator:
         provider.id_generator = IdGenerator()  # type: ignore[assignment]
     if not isinstance(provider.sampler, RecordInferences):
         provider.sampler = RecordInferences(provider.sampler)
+    peers.watch(provider)
 
 
 def _attach_store(settings: database.Config, interval: float) -> None:

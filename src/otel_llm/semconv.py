@@ -83,6 +83,9 @@ SERVER_PREFILL_TIME: Final = "otel_llm.server.prefill_time"
 SERVER_DECODE_TIME: Final = "otel_llm.server.decode_time"
 
 BATCH_SIZE: Final = "otel_llm.batch.size"
+DUPLICATE_OF: Final = "otel_llm.duplicate_of"
+OPENINFERENCE_SPAN_KIND: Final = "openinference.span.kind"
+
 QUEUE_NAME: Final = "otel_llm.queue.name"
 QUEUE_WAIT: Final = "otel_llm.queue.wait"
 COST: Final = "otel_llm.cost"
@@ -107,6 +110,9 @@ INFERENCE_OPERATIONS: Final = frozenset(
     {OPERATION_CHAT, OPERATION_TEXT_COMPLETION, OPERATION_GENERATE_CONTENT, OPERATION_EMBEDDINGS}
 )
 """A span with one of these as ``gen_ai.operation.name`` is an inference span, whoever made it."""
+
+OPERATION_DUPLICATE: Final = "duplicate"
+"""The operation of a span that tells again of a call which another span tells; ``otel_llm.duplicate_of`` names it."""
 
 OUTCOME_COMPLETED: Final = "completed"
 OUTCOME_ABANDONED: Final = "abandoned"

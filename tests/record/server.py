@@ -41,6 +41,26 @@ RESPONSES = {
     "tools": [],
     "usage": {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12},
 }
+RESPONSES_EVENTS = (
+    {
+        "type": "response.created",
+        "sequence_number": 0,
+        "response": {**RESPONSES, "status": "in_progress", "usage": None},
+    },
+    *(
+        {
+            "type": "response.output_text.delta",
+            "sequence_number": 1 + number,
+            "item_id": "i1",
+            "output_index": 0,
+            "content_index": 0,
+            "delta": "hi",
+            "logprobs": [],
+        }
+        for number in range(5)
+    ),
+    {"type": "response.completed", "sequence_number": 6, "response": RESPONSES},
+)
 CLAUDE = {
     "id": "a1",
     "type": "message",
@@ -82,6 +102,12 @@ CONVERSE_EVENTS = (
 
 END = b"data: [DONE]\n\n"
 STREAM = [event(message) for message in (ROLE, *[TOKEN] * 5, STOP, USAGE)] + [END]
+
+
+def told(path):
+    """The stream of each format's door."""
+    events = {"messages": CLAUDE_EVENTS, "responses": RESPONSES_EVENTS}.get(path.rpartition("/")[2])
+    return STREAM if events is None else [event(one) for one in events]
 
 
 class Server:
@@ -187,15 +213,15 @@ class Exchange:
             self.whole(200, RESPONSES if path.endswith("/responses") else WHOLE)
 
     def do_stream(self, path):
-        self.stream([event(one) for one in CLAUDE_EVENTS] if path.endswith("/messages") else STREAM)
+        self.stream(told(path))
 
     def do_plain(self, _path):
         """A stream that tells no usage and has no end marker but its finish reason."""
         self.stream(STREAM[:-2])
 
-    def do_hang(self, _path):
+    def do_hang(self, path):
         self.begin()
-        for data in STREAM[:3]:
+        for data in told(path)[:3]:
             self.piece(data)
         self.wait_until_left()
         return False

@@ -21,7 +21,10 @@ KNOWN = faults.places(*ROOMS)
 LIBRARYS = "stands in the place of the library's own function: what it does itself is call ours, one by one, guarded"
 USERS = "called by the user, to be handed what it makes; it only keeps what it is given"
 COLLECTORS = "called by the garbage collector, which tells an exception on stderr and goes on"
+SDKS = "called by the SDK in a span's beginning or end: all that it does itself is call ours, guarded"
 LEFT_OUT = {
+    "record.peers:Peers.on_start": SDKS,
+    "record.peers:_watch_end.<locals>.end": SDKS,
     "record.shells.httpx:_send": LIBRARYS,
     "record.shells.httpx:_send_async": LIBRARYS,
     "record.shells.httpx:_nothing": LIBRARYS,

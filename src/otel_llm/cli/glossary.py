@@ -502,6 +502,14 @@ _CALL_TERMS: Final = (
         words=("truncated",),
     ),
     Term(
+        name=semconv.DUPLICATE_OF,
+        kind="attribute",
+        meaning="Id of the span that tells this call. Another instrumentation told it again with this span, whose operation "
+        "is now `duplicate`, so that no sum counts it twice.",
+        absent="the span tells a call of its own, or none",
+        source="otel-llm",
+    ),
+    Term(
         name=semconv.METADATA_PREFIX + "*",
         kind="attribute",
         meaning="The application's own values, under names of its own.",

@@ -19,7 +19,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call, Value
-from otel_llm.record import queues, recording, transport
+from otel_llm.record import peers, queues, recording, transport
 from otel_llm.record.metrics import identity
 from otel_llm.redaction import scrub
 
@@ -200,7 +200,8 @@ class ManualCall:
         whole = Call.from_attributes(getattr(self._span, "attributes", None) or {})
         if whole is not None:
             context = trace.set_span_in_context(self._span)
-            recorder.metrics.record(whole, ended_at - self._started_at, context)
+            shared = not peers.is_measured(self._span)
+            recorder.metrics.record(whole, ended_at - self._started_at, context, shared=shared)
 
     def _describe(self, error: BaseException | None) -> str | None:
         """What went wrong, without secrets."""

@@ -23,7 +23,7 @@ from opentelemetry.trace import Span
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call
-from otel_llm.record import recording, transport
+from otel_llm.record import peers, recording, transport
 from otel_llm.record.account import UNNAMED_ERROR
 from otel_llm.record.client import ManualCall
 from otel_llm.record.exchange import Facts, Opening, text
@@ -82,7 +82,7 @@ class Inference(ManualCall):
         self._first_token_at = self._started_at + seconds
 
     def _open(self, recorder: "recording.Recorder") -> Span:
-        self._outer = recording.outer_span(otel_context.get_current())
+        self._outer = peers.outer_span(otel_context.get_current())
         return self._outer or super()._open(recorder)
 
     def _close(self, ended_ns: int) -> None:
@@ -97,10 +97,10 @@ class Inference(ManualCall):
         self._recorder.metrics.end(self._key)
         told = {**self._tell(error, ended_at), "provider": self._known.provider}
         call = Call(**told, request_model=self._known.request_model)
-        recording.enrich(outer, call)
-        if not recording.measures_itself(outer):
-            context = trace.set_span_in_context(outer)
-            self._recorder.metrics.record(call, ended_at - self._started_at, context)
+        peers.enrich(outer, call)
+        if not peers.is_told_by_hand(outer):
+            context, shared = trace.set_span_in_context(outer), not peers.is_measured(outer)
+            self._recorder.metrics.record(call, ended_at - self._started_at, context, shared=shared)
 
     def _describe(self, error: BaseException | None) -> str | None:
         return super()._describe(error) or self.facts.error_message

@@ -117,23 +117,26 @@ class ClientMetrics:
             if key in self._active:
                 self._active[key] = max(0, self._active[key] - 1)
 
-    def record(self, call: Call, duration: float, context: Context) -> None:
+    def record(self, call: Call, duration: float, context: Context, *, shared: bool = True) -> None:
         """Measure a finished call.
 
         Args:
             call: What it was.
             duration: Start to end [s].
             context: Holds the call's span, for exemplars.
+            shared: Also with the convention's instruments, which another instrumentation may record by itself.
         """
         key = _key(call)
         attributes: dict[str, Any] = dict(key)
         self._count(key, resend=bool(call.resend_count))
+        if call.time_per_output_token is not None:
+            self._per_token.record(call.time_per_output_token, attributes, context)
+        if not shared:
+            return
         if call.usage_source == semconv.USAGE_SOURCE_PROVIDER:
             self._record_tokens(call, attributes, context)
         if call.time_to_first_chunk is not None:
             self._first_chunk.record(call.time_to_first_chunk, attributes, context)
-        if call.time_per_output_token is not None:
-            self._per_token.record(call.time_per_output_token, attributes, context)
         if call.error_type is not None:
             attributes[semconv.ERROR_TYPE] = call.error_type
         self._duration.record(duration, attributes, context)

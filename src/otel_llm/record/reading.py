@@ -6,6 +6,7 @@ can only be told apart from the start (`framing.FOLLOWED`), each is read as it c
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy, deepcopy
 from typing import Any, Final
 
 from otel_llm.record import framing
@@ -240,6 +241,13 @@ class Reading:
     def _count(self, kind: Framing, data: bytes) -> None:
         self._counted += framing.count(kind, data, before=self._carry)
         self._carry = (self._carry + data)[-framing.OVERLAP :]
+
+    def so_far(self) -> "Reading":
+        """A copy that may be finished while this one goes on."""
+        twin = copy(self)
+        twin.facts = deepcopy(self.facts)
+        twin._pieces = list(self._pieces)  # noqa: SLF001 - its own class
+        return twin
 
     def finish(self, choices: int) -> None:
         """Read what is left to read. Called once, when the body has ended in whatever way.

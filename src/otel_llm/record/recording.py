@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
@@ -25,7 +25,7 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, Statu
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call, Value
-from otel_llm.record import framing, queues
+from otel_llm.record import framing, peers, queues
 from otel_llm.record.account import Attempt, End, draw_up
 from otel_llm.record.exchange import Format, Opening, Request
 from otel_llm.record.head import Head, read_head
@@ -40,19 +40,11 @@ from otel_llm.redaction import scrub
 if TYPE_CHECKING:
     from otel_llm.record.content.capture import Capture, Captured
 
-_MEASURING_SCOPES: Final = ("opentelemetry.instrumentation.", "opentelemetry.util.genai", semconv.SCOPE_NAME)
-"""Instrumentations that record ``gen_ai.client.*`` metrics of their own for the spans they make."""
-
 _FROM_START: Final = (
     *(semconv.OPERATION_NAME, semconv.PROVIDER_NAME, semconv.REQUEST_MODEL),
     *(semconv.SERVER_ADDRESS, semconv.SERVER_PORT),
 )
 """What a span says from its start, so that samplers can see it."""
-
-_LATEST_WINS: Final = frozenset(
-    {semconv.HTTP_RESPONSE_STATUS_CODE, semconv.HTTP_REQUEST_RESEND_COUNT, semconv.ATTEMPT_BACKOFF}
-)
-"""Attributes of an outer span that each attempt overwrites."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +114,7 @@ class Recorder:
         self.open: set[Closing] = set()
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
+        peers.watch(tracer_provider or trace.get_tracer_provider())
         if meter_provider is None:
             self.metrics = _global_metrics()
         else:
@@ -159,7 +152,7 @@ class Recording:
     """
 
     __slots__ = (
-        *("_attempt", "_captured", "_format", "_head", "_is_outer", "_key", "_measured", "_once", "_opening"),
+        *("_attempt", "_captured", "_format", "_head", "_is_outer", "_key", "_once", "_opening"),
         *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns", "_statement"),
         *("_waited", "context", "left"),
     )
@@ -189,15 +182,11 @@ class Recording:
         )
         self._key = identity(opening.operation, opening.provider, opening.model)
         parent = otel_context.get_current()
-        outer = outer_span(parent)
+        outer = peers.outer_span(parent)
         self._is_outer = outer is not None
-        self._measured = outer is None or not measures_itself(outer)
         inner = otel_context.set_value(UNDER_WAY, self._once, parent)
         # Last, for a fault after it would leave a span that nobody ends.
         self._span = outer or self._start_span(parent, previous)
-        if outer is not None and outer.get_span_context().is_valid:
-            with boundary.guard("record.precede"):
-                _precede(outer, self)
         self.context = inner if outer else trace.set_span_in_context(self._span, inner)
         with boundary.guard("record.metrics"):
             recorder.metrics.begin(self._key)
@@ -208,6 +197,9 @@ class Recording:
         recorder.open.add(self)
         if recorder.capture is not None and self._span.is_recording():
             self._captured = recorder.capture.begin(known, opening.operation, request)
+        if outer is not None:
+            with boundary.guard("record.peers"):
+                peers.join(outer, self)
 
     def _start_span(self, parent: Context, previous: _Sent | None) -> Span:
         known = Call(
@@ -217,7 +209,7 @@ class Recording:
             server_address=self._attempt.host,
             server_port=self._attempt.port,
         )
-        return self._recorder.tracer.start_span(
+        span = self._recorder.tracer.start_span(
             known.span_name,
             context=parent,
             kind=SpanKind.CLIENT,
@@ -225,6 +217,9 @@ class Recording:
             links=(Link(previous.span),) if previous else (),
             start_time=self._started_ns,
         )
+        with boundary.guard("record.peers"):
+            peers.begin(span, parent, self._started_ns)
+        return span
 
     @property
     def ended(self) -> bool:
@@ -301,12 +296,6 @@ class Recording:
         """The reader closed the body or let go of it; whether that was early shows in what has come."""
         self._end(self.left)
 
-    def end_with(self, outer: Span) -> None:
-        """The span of others that tells the call is about to end, and the call with it."""
-        status = getattr(outer, "status", None)
-        failed = status is not None and status.status_code is StatusCode.ERROR
-        self._end(None if failed else self.left)
-
     def fail(self, error: BaseException) -> None:
         """``error`` ended the call."""
         outcome = self.left if isinstance(error, GeneratorExit) else outcome_of(error)
@@ -337,7 +326,9 @@ class Recording:
             with boundary.guard("record.metrics"):
                 self._recorder.metrics.end(self._key)
             with boundary.guard("record.span"):
-                if not self._is_outer:
+                if self._is_outer:
+                    peers.part(self._span, self)
+                else:
                     self._span.end(self._started_ns + round((ended_at - self._attempt.started_at) * 1e9))
 
     def _conclude(self, outcome: str | None, error: BaseException | None, ended_at: float) -> None:
@@ -350,25 +341,45 @@ class Recording:
             error_type=qualified_name(type(error)) if error else None,
             sent_at=self._sent_at,
         )
-        call = draw_up(self._opening, self._attempt, self._head, self._reading, end)
-        if self._waited is not None:
-            call = msgspec.structs.replace(call, queue_name=self._waited.name, queue_wait=self._waited.seconds)
+        call = self._draw_up(self._reading, end)
         if self._is_outer:
-            enrich(self._span, call)
+            peers.enrich(self._span, call)
         else:
             self._span.set_attributes(_news(call, self._opening))
             if call.outcome == semconv.OUTCOME_ERROR:
                 self._span.set_status(Status(StatusCode.ERROR, self._describe(error)))
         if self._statement is not None:
             with boundary.guard("record.witness"):
-                self._span.set_attributes(self._statement(call.output_tokens))
+                stated = self._statement(call.output_tokens)
+                if self._span.is_recording():  # somebody else's may have ended
+                    self._span.set_attributes(stated)
         if self._captured is not None and self._recorder.capture is not None:
             reasons = self._reading.facts.finish if self._reading is not None else {}
             self._recorder.capture.publish(self._span, self._captured, reasons, call)
         with boundary.guard("record.metrics"):
-            if self._measured:
-                self._recorder.metrics.record(call, ended_at - self._attempt.started_at, self.context)
+            if not (self._is_outer and peers.is_told_by_hand(self._span)):
+                shared = not peers.is_measured(self._span)
+                self._recorder.metrics.record(call, ended_at - self._attempt.started_at, self.context, shared=shared)
         self._remember(call, ended_at)
+
+    def _draw_up(self, reading: Reading | None, end: End) -> Call:
+        call = draw_up(self._opening, self._attempt, self._head, reading, end)
+        if self._waited is None:
+            return call
+        return msgspec.structs.replace(call, queue_name=self._waited.name, queue_wait=self._waited.seconds)
+
+    def tell_so_far(self) -> None:
+        """Somebody else's span ends, perhaps because the reader has seen the end of the answer before its last byte."""
+        reading = self._reading.so_far() if self._reading is not None else None
+        if reading is not None:
+            self._finish_reading(reading)
+        call = self._draw_up(reading, End(outcome=self.left, at=self._recorder.clock(), sent_at=self._sent_at))
+        begun = reading is not None and reading.first_chunk_at is not None
+        failed = getattr(getattr(self._span, "status", None), "status_code", None) is StatusCode.ERROR
+        if call.outcome == self.left and (failed or not begun):
+            # Errors that others tell stay theirs; of an answer that nobody has begun to read nobody knows how it ends.
+            call = msgspec.structs.replace(call, outcome=None, output_tokens=None, usage_source=None)
+        peers.enrich(self._span, call)
 
     def _finish_reading(self, reading: Reading) -> None:
         try:
@@ -444,41 +455,6 @@ def _redirect(head: Head, host: str, path: str) -> tuple[str, str] | None:
         return None
 
 
-def _precede(outer: Span, recording: Recording) -> None:
-    """Have the call end no later than the span of an SDK that tells it: an ended span takes nothing more.
-
-    SDKs end theirs when a stream is left, and close the answer afterwards. Errors that they tell stay theirs.
-    """
-    end: Callable[..., None] = outer.end
-    scope = getattr(outer, "instrumentation_scope", None)
-    if scope is None or scope.name == semconv.SCOPE_NAME:
-        return
-
-    def end_behind(*args: Any, **kwargs: Any) -> None:
-        vars(outer).pop("end", None)
-        with boundary.guard("record.precede"):
-            recording.end_with(outer)
-        end(*args, **kwargs)
-
-    vars(outer)["end"] = end_behind
-
-
-def outer_span(context: Context) -> Span | None:
-    """The inference span that already stands around this call, whoever made it."""
-    span = trace.get_current_span(context)
-    if not span.is_recording():
-        return None
-    attributes = getattr(span, "attributes", None)
-    said = attributes.get(semconv.OPERATION_NAME) if attributes else None
-    return span if isinstance(said, str) and said in semconv.INFERENCE_OPERATIONS else None
-
-
-def measures_itself(span: Span) -> bool:
-    """Whether the instrumentation that made ``span`` records client metrics of its own."""
-    scope = getattr(span, "instrumentation_scope", None)
-    return scope is not None and scope.name.startswith(_MEASURING_SCOPES)
-
-
 def _news(call: Call, opening: Opening) -> dict[str, Value]:
     """The attributes that the span did not get at its start."""
     attributes = call.attributes()
@@ -487,21 +463,6 @@ def _news(call: Call, opening: Opening) -> dict[str, Value]:
     if call.provider is not None and call.provider != opening.provider:
         attributes[semconv.PROVIDER_NAME] = call.provider
     return attributes
-
-
-def enrich(span: Span, call: Call) -> None:
-    """Add to somebody else's span what it lacks.
-
-    Its errors are its own to tell: an attempt that failed may be sent again and the call succeed.
-    """
-    if not span.is_recording():
-        return  # its owner ended it first
-    said = getattr(span, "attributes", None) or {}
-    failed = call.outcome == semconv.OUTCOME_ERROR
-    mine = msgspec.structs.replace(call, error_type=None, error_code=None, outcome=None if failed else call.outcome)
-    for name, value in mine.attributes().items():
-        if name not in said or name in _LATEST_WINS:
-            span.set_attribute(name, value)
 
 
 def outcome_of(error: BaseException | None) -> str:

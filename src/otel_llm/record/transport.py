@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from otel_llm import boundary
+from otel_llm.record import peers
 from otel_llm.record.settings import Config
 
 _SHELLS: Final[Mapping[str, str]] = {
@@ -69,6 +70,7 @@ class WireInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             return
         tap = _Tap(config, settings.get("tracer_provider"), settings.get("meter_provider"))
         _patched["tap"] = tap
+        peers.watch(settings.get("tracer_provider"))
         for library in _SHELLS:
             if library not in _patched:
                 _patched[library] = None
