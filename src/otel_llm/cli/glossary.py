@@ -504,8 +504,8 @@ _CALL_TERMS: Final = (
     Term(
         name=semconv.DUPLICATE_OF,
         kind="attribute",
-        meaning="Id of the span that tells this call. Another instrumentation told it again with this span, whose operation "
-        "is now `duplicate`, so that no sum counts it twice.",
+        meaning="Id of the span that tells this call. Another instrumentation told it again with this span; its "
+        "operation is now `duplicate`, so that no sum counts it twice.",
         absent="the span tells a call of its own, or none",
         source="otel-llm",
     ),
