@@ -30,6 +30,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         provider: Who serves the model, e.g. ``openai``, ``azure.ai.openai``, ``vllm``.
         input_tokens: Prompt tokens, cached ones included.
         usage_source: ``provider`` when the server reported the tokens, ``estimated`` when chunks were counted.
+        service_tier: How the provider says that it served the call, where not in its standard way, e.g. ``batch``.
+        cost: In ``cost_currency``; only of tokens that the provider reported, or of a server's time.
+        cost_source: The price table and its date, ``override`` or ``gpu_hour``.
         time_to_first_chunk: From request sent to the first message of a stream, empty or not [s].
         time_to_first_token: From request sent to the first message that carries output [s].
         time_per_output_token: ``(duration - time_to_first_token) / (output_tokens - 1)``; of reported tokens only [s].
@@ -80,6 +83,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_creation_input_tokens: int | None = _attribute(semconv.USAGE_CACHE_CREATION_INPUT_TOKENS)
     reasoning_output_tokens: int | None = _attribute(semconv.USAGE_REASONING_OUTPUT_TOKENS)
     usage_source: str | None = _attribute(semconv.USAGE_SOURCE)
+    service_tier: str | None = _attribute(semconv.SERVICE_TIER)
+    cost: float | None = _attribute(semconv.COST)
+    cost_currency: str | None = _attribute(semconv.COST_CURRENCY)
+    cost_source: str | None = _attribute(semconv.COST_SOURCE)
 
     time_to_first_chunk: float | None = _attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK)
     time_to_first_token: float | None = _attribute(semconv.TIME_TO_FIRST_TOKEN)

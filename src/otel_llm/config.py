@@ -19,6 +19,7 @@ from otel_llm.document import Document, Fault, did_you_mean, quote, read
 from otel_llm.logs import Config as LogConfig
 from otel_llm.probe.settings import Config as ProbeConfig
 from otel_llm.record.settings import Config as RecordConfig
+from otel_llm.record.settings import CostConfig
 from otel_llm.store.database import Config as StoreConfig
 from otel_llm.store.database import default_path
 
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     record: RecordConfig = msgspec.field(default_factory=RecordConfig)
+    cost: CostConfig = msgspec.field(default_factory=CostConfig)
     probe: ProbeConfig = msgspec.field(default_factory=ProbeConfig)
     alerts: AlertConfig = msgspec.field(default_factory=AlertConfig)
     log: LogConfig = msgspec.field(default_factory=LogConfig)

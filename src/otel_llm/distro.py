@@ -120,7 +120,7 @@ def attach(arguments: Mapping[str, object] | None = None) -> None:
         return
     with _lock:
         settings = _settings(arguments)
-        transport.configure(settings.record, _energy if settings.probe.gpu else None)
+        transport.configure(settings.record, _energy if settings.probe.gpu else None, settings.cost)
         tracer_provider = trace.get_tracer_provider()
         if isinstance(tracer_provider, TracerProvider):
             _harden(tracer_provider)

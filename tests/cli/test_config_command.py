@@ -25,9 +25,18 @@ def run(*arguments):
 def test_show_prints_every_setting():
     result = run("show")
     assert result.exit_code == 0
-    assert [line.split(":")[0].strip() for line in result.stdout.splitlines() if line.startswith(" ")] == [
-        setting.key.partition(".")[2] for setting in config.known()
+    lines = [line for line in result.stdout.splitlines() if not line.endswith(":")]
+    assert [line.split(":")[0].strip() for line in lines] == [
+        setting.key.rpartition(".")[2] for setting in config.known()
     ]
+
+
+def test_check_looks_into_the_file_of_prices(home):
+    (home / "prices.yaml").write_text("models:\n  m: {input: cheap}\n")
+    (home / "c.yaml").write_text("cost: {prices: prices.yaml}\n")
+    result = run("check", "c.yaml")
+    assert result.exit_code == 2
+    assert "prices.yaml:2: models.m.input: expected a number" in result.stdout
 
 
 @pytest.mark.parametrize("form", [[], ["--origin"], ["--json"]])

@@ -64,6 +64,7 @@ def test_every_metric_has_its_unit(recorded, server):
         semconv.METRIC_OPERATIONS: "{operation}",
         semconv.METRIC_ACTIVE_REQUESTS: "{request}",
         semconv.METRIC_SELF_ERRORS: "{error}",
+        semconv.METRIC_SELF_UNPRICED_CALLS: "{call}",
     }
 
 

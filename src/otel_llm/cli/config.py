@@ -9,6 +9,7 @@ import click
 
 from otel_llm import config
 from otel_llm.cli import options, output
+from otel_llm.record.tariff import override
 
 
 @click.group()
@@ -44,15 +45,18 @@ def show(*, origin: bool, as_json: bool) -> None:
 def check(ctx: click.Context, *, file: Path | None, as_json: bool) -> None:
     """Print one line for each fault of FILE, or of the file and the environment in force; exit code 2 if there is any.
 
+    The file of prices that it names (`cost.prices`) is checked too.
+
     A line is FILE:LINE: KEY: expected ..., found ... (did you mean ...?)
     """
     loaded = config.load() if file is None else config.load(path=file, environ={})
+    faults = (*loaded.faults, *override(loaded.settings.cost.prices).faults)
     if as_json:
-        output.print_json([dataclasses.asdict(fault) for fault in loaded.faults])
+        output.print_json([dataclasses.asdict(fault) for fault in faults])
     else:
-        for fault in loaded.faults:
+        for fault in faults:
             click.echo(fault)
-    if loaded.faults:
+    if faults:
         ctx.exit(options.USAGE)
     click.echo(f"ok: {loaded.file or 'no file, defaults'}", err=True)
 
@@ -65,25 +69,28 @@ def _written(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _tree(loaded: config.Loaded, *, origin: bool) -> dict[str, dict[str, Any]]:
-    tree: dict[str, dict[str, Any]] = {}
+def _tree(loaded: config.Loaded, *, origin: bool) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
     for key, value in loaded.values().items():
-        section, _, name = key.partition(".")
-        leaf = _written(value)
-        tree.setdefault(section, {})[name] = {"value": leaf, "origin": loaded.origins[key]} if origin else leaf
+        *sections, name = key.split(".")
+        leaf, place = _written(value), tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = {"value": leaf, "origin": loaded.origins[key]} if origin else leaf
     return tree
 
 
 def _yaml(loaded: config.Loaded, *, origin: bool) -> str:
     """The settings as YAML. A JSON value is a YAML value, and one line."""
     lines: list[str] = []
-    section = ""
+    above: list[str] = []
     for key, value in loaded.values().items():
-        above, _, name = key.partition(".")
-        if above != section:
-            lines.append(f"{above}:")
-            section = above
-        line = f"  {name}: {_scalar(value)}"
+        *sections, name = key.split(".")
+        for depth, section in enumerate(sections):
+            if sections[: depth + 1] != above[: depth + 1]:
+                lines.append(f"{'  ' * depth}{section}:")
+        above = sections
+        line = f"{'  ' * len(sections)}{name}: {_scalar(value)}"
         lines.append(f"{line:<48}  # {loaded.origins[key]}" if origin else line)
     return "\n".join(lines)
 

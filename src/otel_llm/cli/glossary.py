@@ -484,13 +484,42 @@ _CALL_TERMS: Final = (
         words=("queue_wait",),
     ),
     Term(
+        name=semconv.SERVICE_TIER,
+        kind="attribute",
+        meaning="How the provider says that it served the call, where that is not its standard way: `batch`, `flex`, "
+        "`priority`. Such calls have prices of their own.",
+        absent="it was the standard way, or the provider does not say",
+        source=f"{_ANSWER}; the application",
+        words=("tier",),
+    ),
+    Term(
         name=semconv.COST,
         kind="attribute",
-        unit="{USD}",
-        meaning="What the call cost.",
-        absent="nobody knows the price",
-        source="the price table",
+        unit=semconv.UNIT_CURRENCY,
+        meaning="What the call cost, in the currency that `otel_llm.cost.currency` names: its tokens at the model's "
+        "prices, or its share of the time of a server of your own. Estimated tokens have no cost, nor have fees that "
+        "are not charged by the token.",
+        formula="(input - cached - written) x input + cached x cache_read + written x cache_write + output x output; "
+        "or seconds / calls at the same time x price of the server's hour / 3600",
+        absent="the price or the tokens are not known, or the service tier has no price",
+        source="the price table, your own file (`cost.prices`) first",
         words=("price",),
+    ),
+    Term(
+        name=semconv.COST_CURRENCY,
+        kind="attribute",
+        meaning="The currency of the cost, ISO 4217.",
+        absent="there is no cost",
+        source="the price table",
+        words=("currency",),
+    ),
+    Term(
+        name=semconv.COST_SOURCE,
+        kind="attribute",
+        meaning="Where the price comes from: the table with its date or version (`otel-llm 2026-11-22`, `genai-prices "
+        "0.2.3`), `override` (your file) or `gpu_hour` (your file's price of a server's time).",
+        absent="there is no cost",
+        source="the price table",
     ),
     Term(
         name=semconv.TRUNCATED,
@@ -681,6 +710,25 @@ _METRIC_TERMS: Final = (
         words=("forecast", "time_to_limit"),
     ),
     Term(
+        name=semconv.METRIC_COST,
+        kind="metric",
+        unit=semconv.UNIT_CURRENCY,
+        meaning="What finished calls cost, by `otel_llm.cost.currency`.",
+        absent="no call's price is known",
+        source="the price table",
+        words=("spent",),
+    ),
+    Term(
+        name=semconv.METRIC_SELF_UNPRICED_CALLS,
+        kind="metric",
+        unit=semconv.UNIT_CALLS,
+        meaning="Calls whose tokens are known and whose price is not, by provider and model: their cost is absent. "
+        "Models of servers of your own (vLLM, llama.cpp, Ollama, ...) are not counted.",
+        absent="there is none",
+        source=_COUNT,
+        words=("unpriced",),
+    ),
+    Term(
         name=semconv.METRIC_SELF_ERRORS,
         kind="metric",
         unit=semconv.UNIT_ERRORS,
@@ -785,7 +833,9 @@ _FIGURE_TERMS: Final = (
     Term(
         name="cost",
         kind="figure",
-        meaning="What the calls cost. Always absent in this version, which knows no prices.",
+        meaning="What the calls cost, by currency: the sum of `otel_llm.cost` over those that have one. `priced` says "
+        "how many those are.",
+        absent="no call has a cost",
         source="the store",
     ),
     Term(
@@ -910,6 +960,21 @@ _SETTING_TERMS: Final = (
         kind="setting",
         meaning="Most JSON text of one attribute of content; what is longer is cut. More than `64KiB` is `64KiB`.",
         source="user",
+    ),
+    Term(
+        name="cost.enabled",
+        kind="setting",
+        meaning="Price calls.",
+        source="user",
+    ),
+    Term(
+        name="cost.prices",
+        kind="setting",
+        meaning="A YAML file of your own prices, which go before every table: `models`, `gpu_hour`, `currency`. See "
+        "[how to](how-to.md#know-what-calls-cost).",
+        absent="the tables' prices hold",
+        source="user",
+        words=("prices",),
     ),
     Term(
         name="log.file",

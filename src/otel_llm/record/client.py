@@ -21,6 +21,7 @@ from otel_llm import boundary, semconv
 from otel_llm.calls import Call, Value
 from otel_llm.record import peers, queues, recording, transport
 from otel_llm.record.metrics import identity
+from otel_llm.record.price import Stay
 from otel_llm.redaction import scrub
 
 _MAX_INSTRUMENTS: Final = 500
@@ -52,6 +53,8 @@ class ManualCall:
         self._first_token_at: float | None = None
         self._once = [True]
         self._key: tuple[Any, ...] = ()
+        self._stay: Stay | None = None
+        self._stayed: float | None = None
 
     @property
     def span(self) -> Span:
@@ -69,16 +72,29 @@ class ManualCall:
         input_tokens: int | None = None,
         output_tokens: int | None = None,
         cache_read_input_tokens: int | None = None,
+        cache_creation_input_tokens: int | None = None,
         reasoning_output_tokens: int | None = None,
+        service_tier: str | None = None,
     ) -> None:
-        """Tokens as the model reported them, cached ones included in the input. ``None`` is not said."""
+        """Tokens as the model reported them, cached ones included in the input. ``None`` is not said.
+
+        Args:
+            input_tokens: Of the prompt.
+            output_tokens: Of the answer, reasoning included.
+            cache_read_input_tokens: Of the prompt, read from the provider's cache.
+            cache_creation_input_tokens: Of the prompt, written into it.
+            reasoning_output_tokens: Of the answer.
+            service_tier: What else than the provider's standard service it was, e.g. ``batch``: it has another price.
+        """
         told = {
+            "cache_creation_input_tokens": cache_creation_input_tokens,
+            "service_tier": service_tier,
             "input_tokens": input_tokens,
             "output_tokens": output_tokens,
             "cache_read_input_tokens": cache_read_input_tokens,
             "reasoning_output_tokens": reasoning_output_tokens,
         }
-        self._said.update({name: tokens for name, tokens in told.items() if tokens is not None})
+        self._said.update({name: value for name, value in told.items() if value is not None})
 
     def finish(self, reason: str) -> None:
         """Why the model stopped, e.g. ``stop`` or ``length``; once for each alternative."""
@@ -140,6 +156,8 @@ class ManualCall:
             recorder.metrics.begin(self._key)
             recorder.open.add(self)
             self._recorder = recorder
+            if recorder.costs is not None and self._known.provider in recorder.costs.OWN_SERVERS:
+                self._stay = recorder.costs.stay(None, None, self._started_at)
 
     def _open(self, recorder: "recording.Recorder") -> Span:
         return recorder.tracer.start_span(
@@ -190,6 +208,8 @@ class ManualCall:
         if recorder is None:
             return  # it could not begin
         recorder.metrics.end(self._key)
+        if self._stay is not None:
+            self._stayed = self._stay(ended_at)
         told = self._tell(error, ended_at)
         if told["outcome"] == semconv.OUTCOME_ERROR:
             self._span.set_status(Status(StatusCode.ERROR, self._describe(error)))
@@ -199,6 +219,11 @@ class ManualCall:
         # What the tap added on the way is on the span: the metrics tell of both.
         whole = Call.from_attributes(getattr(self._span, "attributes", None) or {})
         if whole is not None:
+            if whole.cost is None:
+                whole = recorder.price(whole, self._stayed)
+                if whole.cost is not None:
+                    told = {semconv.COST_CURRENCY: whole.cost_currency, semconv.COST_SOURCE: whole.cost_source}
+                    self._span.set_attributes({semconv.COST: whole.cost, **told})
             context = trace.set_span_in_context(self._span)
             shared = not peers.is_measured(self._span)
             recorder.metrics.record(whole, ended_at - self._started_at, context, shared=shared)

@@ -67,6 +67,7 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
         promised: The format says when its stream ends (and so a stream that ends without was cut).
         done: The format's own end marker was seen.
         failed: The answer reported an error inside a successful HTTP exchange.
+        service_tier: How the call was served, where not in the provider's standard way.
         server_queue_time: The server's own clock [s], like the two that follow.
     """
 
@@ -79,6 +80,7 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     reasoning_output_tokens: int | None = None
+    service_tier: str | None = None
     server_queue_time: float | None = None
     server_prefill_time: float | None = None
     server_decode_time: float | None = None
@@ -158,6 +160,15 @@ def texts(value: object) -> tuple[str, ...] | None:
 def text(value: object) -> str | None:
     """``value`` if it is a string with something in it, encodable and cut to `LONGEST`."""
     return encodable(value[:LONGEST]) if isinstance(value, str) and value else None
+
+
+def tier(value: object) -> str | None:
+    """A service tier that is not the provider's standard one: those have prices of their own."""
+    said = text(value)
+    return None if said is None or said.lower() in _STANDARD else said.lower()
+
+
+_STANDARD: Final = frozenset({"auto", "default", "standard", "on_demand", "standard_only"})
 
 
 def count(value: object) -> int | None:

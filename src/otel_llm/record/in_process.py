@@ -97,6 +97,9 @@ class Inference(ManualCall):
         self._recorder.metrics.end(self._key)
         told = {**self._tell(error, ended_at), "provider": self._known.provider}
         call = Call(**told, request_model=self._known.request_model)
+        if self._stay is not None:
+            self._stayed = self._stay(ended_at)
+        call = self._recorder.price(call, self._stayed)
         peers.enrich(outer, call)
         if not peers.is_told_by_hand(outer):
             context, shared = trace.set_span_in_context(outer), not peers.is_measured(outer)

@@ -6,7 +6,7 @@ a reader collects. Attributes come from a short allow-list; the table is bounded
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call
-from otel_llm.record import queues
+from otel_llm.record import cost, queues
 from otel_llm.record.head import Head
 from otel_llm.record.limits import Limits, Said
 
@@ -46,6 +46,7 @@ class ClientMetrics:
         self._lock = threading.Lock()
         self._operations: dict[_Key, int] = {}
         self._active: dict[_Key, int] = {}
+        self._spent: dict[_Key, float] = {}
         self._duration = meter.create_histogram(
             semconv.METRIC_OPERATION_DURATION,
             unit=semconv.UNIT_SECONDS,
@@ -75,6 +76,18 @@ class ClientMetrics:
             [self._observe_operations],
             unit=semconv.UNIT_OPERATIONS,
             description="Finished inferences, one per HTTP attempt.",
+        )
+        meter.create_observable_counter(
+            semconv.METRIC_COST,
+            [self._observe_spent],
+            unit=semconv.UNIT_CURRENCY,
+            description="What finished inferences cost, where the price is known.",
+        )
+        meter.create_observable_counter(
+            semconv.METRIC_SELF_UNPRICED_CALLS,
+            [_observe_unpriced],
+            unit=semconv.UNIT_CALLS,
+            description="Inferences whose tokens are known and whose price is not.",
         )
         meter.create_observable_up_down_counter(
             semconv.METRIC_ACTIVE_REQUESTS,
@@ -129,6 +142,8 @@ class ClientMetrics:
         key = _key(call)
         attributes: dict[str, Any] = dict(key)
         self._count(key, resend=bool(call.resend_count))
+        if call.cost is not None:
+            self._spend(key, call.cost, call.cost_currency)
         if call.time_per_output_token is not None:
             self._per_token.record(call.time_per_output_token, attributes, context)
         if not shared:
@@ -140,6 +155,14 @@ class ClientMetrics:
         if call.error_type is not None:
             attributes[semconv.ERROR_TYPE] = call.error_type
         self._duration.record(duration, attributes, context)
+
+    def _spend(self, named: _Key, amount: float, currency: str | None) -> None:
+        money = (semconv.COST_CURRENCY, currency)
+        key: _Key = (*named, money)
+        with self._lock:
+            if key not in self._spent and len(self._spent) >= _MAX_SERIES:
+                key = (*_OVERFLOW, money)
+            self._spent[key] = self._spent.get(key, 0.0) + amount
 
     def waited(self, name: str, seconds: float) -> None:
         """Measure a wait in the queue ``name``, of ``seconds`` [s]."""
@@ -194,7 +217,12 @@ class ClientMetrics:
             return self._observe(self._active)
         return ()
 
-    def _observe(self, table: dict[_Key, int]) -> Iterable[Observation]:
+    def _observe_spent(self, _options: CallbackOptions) -> Iterable[Observation]:
+        with boundary.guard("metrics.observe"):
+            return self._observe(self._spent)
+        return ()
+
+    def _observe(self, table: Mapping[_Key, float]) -> Iterable[Observation]:
         with self._lock:
             series = list(table.items())
         return [Observation(value, dict(key)) for key, value in series]
@@ -220,6 +248,15 @@ def identity(operation: str, provider: str | None, model: str | None) -> _Key:
 def _observe_depths(_options: CallbackOptions) -> Iterable[Observation]:
     with boundary.guard("metrics.observe"):
         return [Observation(depth, {semconv.QUEUE_NAME: name}) for name, depth in queues.depths()]
+    return ()
+
+
+def _observe_unpriced(_options: CallbackOptions) -> Iterable[Observation]:
+    with boundary.guard("metrics.observe"):
+        return [
+            Observation(number, {semconv.PROVIDER_NAME: provider, semconv.REQUEST_MODEL: model})
+            for (provider, model), number in cost.unpriced().items()
+        ]
     return ()
 
 

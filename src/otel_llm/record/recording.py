@@ -31,14 +31,16 @@ from otel_llm.record.exchange import Format, Opening, Request
 from otel_llm.record.head import Head, read_head
 from otel_llm.record.limits import Key
 from otel_llm.record.metrics import ClientMetrics, identity
+from otel_llm.record.price import Stay
 from otel_llm.record.reading import INFLATED, Reading
 from otel_llm.record.registry import Registry
-from otel_llm.record.settings import Config
+from otel_llm.record.settings import Config, CostConfig
 from otel_llm.record.transport import ignore
 from otel_llm.redaction import scrub
 
 if TYPE_CHECKING:
     from otel_llm.record.content.capture import Capture, Captured
+    from otel_llm.record.cost import Costs
 
 _FROM_START: Final = (
     *(semconv.OPERATION_NAME, semconv.PROVIDER_NAME, semconv.REQUEST_MODEL),
@@ -98,6 +100,7 @@ class Recorder:
         meter_provider: ``None`` for the global one.
         clock: Monotonic [s].
         witness: Told of each call's begin and end; adds what it saw.
+        cost: The user's settings of prices.
     """
 
     def __init__(
@@ -107,10 +110,12 @@ class Recorder:
         meter_provider: metrics.MeterProvider | None = None,
         clock: Callable[[], float] = time.perf_counter,
         witness: Witness | None = None,
+        cost: CostConfig | None = None,
     ) -> None:
         self.witness = witness
         self.registry = Registry.load(config)
         self.capture = _capture(config)
+        self.costs = _costs(cost or CostConfig())
         self.open: set[Closing] = set()
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
@@ -119,6 +124,13 @@ class Recorder:
             self.metrics = _global_metrics()
         else:
             self.metrics = ClientMetrics(meter_provider.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION))
+
+    def price(self, call: Call, seconds: float | None = None, *, counted: bool = True) -> Call:
+        """``call`` with what it cost; ``seconds`` is its share of its server's time [s]."""
+        if self.costs is not None:
+            with boundary.guard("record.cost"):
+                return self.costs.price(call, seconds, counted=counted)
+        return call
 
     def begin(self, request: Request, scheme: str) -> "Recording | None":
         """A recording of ``request``, or ``None`` when it is no inference or must not be seen."""
@@ -135,6 +147,20 @@ def _capture(config: Config) -> "Capture | None":
     from otel_llm.record.content.capture import capture_for  # noqa: PLC0415
 
     return capture_for(config.content)
+
+
+def _costs(config: CostConfig) -> "Costs | None":
+    """What prices calls, unless that is switched off; faults of the user's file are told."""
+    if not config.enabled:
+        return None
+    with boundary.guard("record.cost"):
+        from otel_llm.record.cost import Costs  # noqa: PLC0415
+
+        costs = Costs(config)
+        for fault in costs.override.faults:
+            boundary.logger.warning("%s; left out", fault)
+        return costs
+    return None
 
 
 @functools.cache
@@ -154,7 +180,7 @@ class Recording:
     __slots__ = (
         *("_attempt", "_captured", "_format", "_head", "_is_outer", "_key", "_once", "_opening"),
         *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns", "_statement"),
-        *("_waited", "context", "left"),
+        *("_stay", "_waited", "context", "left"),
     )
 
     def __init__(self, recorder: Recorder, request: Request, scheme: str, known: Format, opening: Opening) -> None:
@@ -191,6 +217,10 @@ class Recording:
         with boundary.guard("record.metrics"):
             recorder.metrics.begin(self._key)
         self._statement: Statement | None = None
+        self._stay: Stay | None = None
+        if recorder.costs is not None:
+            with boundary.guard("record.cost"):
+                self._stay = recorder.costs.stay(request.host, self._attempt.port, started_at)
         if recorder.witness is not None:
             with boundary.guard("record.witness"):
                 self._statement = recorder.witness(self._attempt.host, self._attempt.port)
@@ -333,6 +363,7 @@ class Recording:
 
     def _conclude(self, outcome: str | None, error: BaseException | None, ended_at: float) -> None:
         """Put what is known on the span and into the metrics."""
+        stayed = None if self._stay is None else self._stay(ended_at)
         if self._reading is not None:
             self._finish_reading(self._reading)
         end = End(
@@ -341,7 +372,7 @@ class Recording:
             error_type=qualified_name(type(error)) if error else None,
             sent_at=self._sent_at,
         )
-        call = self._draw_up(self._reading, end)
+        call = self._recorder.price(self._draw_up(self._reading, end), stayed)
         if self._is_outer:
             peers.enrich(self._span, call)
         else:
@@ -379,7 +410,7 @@ class Recording:
         if call.outcome == self.left and (failed or not begun):
             # Errors that others tell stay theirs; of an answer that nobody has begun to read nobody knows how it ends.
             call = msgspec.structs.replace(call, outcome=None, output_tokens=None, usage_source=None)
-        peers.enrich(self._span, call)
+        peers.enrich(self._span, self._recorder.price(call, counted=False))
 
     def _finish_reading(self, reading: Reading) -> None:
         try:

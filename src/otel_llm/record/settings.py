@@ -1,5 +1,7 @@
 """What a user may set about recording: YAML section ``record``, environment ``OTEL_LLM_RECORD_*``."""
 
+from pathlib import Path
+
 import msgspec
 
 from otel_llm.quantity import Size
@@ -15,6 +17,18 @@ class ContentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     redact: str | None = None
     max_size: Size = Size(65_536, "64KiB")
+
+
+class CostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of what calls cost: YAML section ``cost``, environment ``OTEL_LLM_COST_*``.
+
+    Attributes:
+        enabled: Price calls at all.
+        prices: YAML file of the user's own prices: ``models``, ``gpu_hour``, ``currency``.
+    """
+
+    enabled: bool = True
+    prices: Path | None = None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

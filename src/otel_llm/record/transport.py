@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from otel_llm import boundary
 from otel_llm.record import peers
-from otel_llm.record.settings import Config
+from otel_llm.record.settings import Config, CostConfig
 
 _SHELLS: Final[Mapping[str, str]] = {
     "httpx": "otel_llm.record.shells.httpx",
@@ -41,14 +41,16 @@ _patched: dict[str, Any] = {}
 """The active recorder's maker and the patched modules; empty while not instrumented."""
 
 
-def configure(config: Config, witness: Any = None) -> None:
+def configure(config: Config, witness: Any = None, cost: CostConfig | None = None) -> None:
     """Set what `WireInstrumentor` uses where it is given nothing, as when another distribution loads it.
 
     Args:
         config: The user's settings.
         witness: A `recording.Witness`, told of each call's begin and end.
+        cost: The user's settings of prices.
     """
     _patched["config"] = config
+    _patched["cost"] = cost
     _patched["witness"] = witness
 
 
@@ -119,7 +121,7 @@ class _Tap:
         """Make the recorder."""
         from otel_llm.record.recording import Recorder  # noqa: PLC0415 - only a process that sends requests pays
 
-        self.recorder = Recorder(*self._arguments, witness=_patched.get("witness"))
+        self.recorder = Recorder(*self._arguments, witness=_patched.get("witness"), cost=_patched.get("cost"))
         return self.recorder
 
 

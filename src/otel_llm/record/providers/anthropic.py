@@ -11,7 +11,7 @@ import msgspec
 
 from otel_llm import semconv
 from otel_llm.calls import Value
-from otel_llm.record.exchange import Facts, Opening, Request, count, first, items, mapping, number, text, texts
+from otel_llm.record.exchange import Facts, Opening, Request, count, first, items, mapping, number, text, texts, tier
 from otel_llm.record.providers import hosts as host_names
 
 PATHS: Final = ("/v1/messages", ":rawPredict", ":streamRawPredict")
@@ -130,5 +130,6 @@ def _read_usage(usage: Mapping[str, Any], facts: Facts) -> None:
     facts.cache_read_input_tokens = read
     facts.cache_creation_input_tokens = created
     facts.output_tokens = first(count(usage.get("output_tokens")), facts.output_tokens)
+    facts.service_tier = tier(usage.get("service_tier")) or facts.service_tier
     thinking = mapping(usage.get("output_tokens_details")).get("thinking_tokens")
     facts.reasoning_output_tokens = first(count(thinking), facts.reasoning_output_tokens)

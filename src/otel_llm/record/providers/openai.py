@@ -26,6 +26,7 @@ from otel_llm.record.exchange import (
     seconds,
     text,
     texts,
+    tier,
 )
 from otel_llm.record.providers import hosts as host_names
 
@@ -159,6 +160,8 @@ def read(message: Mapping[str, Any], facts: Facts) -> bool:
         facts.response_model = text(message.get("model"))
     if facts.provider is None:
         facts.provider = host_names.by_body(message)
+    if "service_tier" in message:
+        facts.service_tier = tier(message["service_tier"])
     _read_counts(message, facts)
     if message.get("error"):
         read_error(message, facts)
@@ -293,6 +296,7 @@ def _read_response(response: Mapping[str, Any], facts: Facts) -> bool:
     """A Responses object, whole or as an event carries it."""
     facts.response_id = text(response.get("id")) or facts.response_id
     facts.response_model = text(response.get("model")) or facts.response_model
+    facts.service_tier = tier(response.get("service_tier")) or facts.service_tier
     status = text(response.get("status"))
     if status and status not in ("in_progress", "queued"):
         reason = text(mapping(response.get("incomplete_details")).get("reason"))
