@@ -31,9 +31,9 @@ def test_show_prints_every_setting():
     ]
 
 
-def test_check_looks_into_the_file_of_prices(home):
-    (home / "prices.yaml").write_text("models:\n  m: {input: cheap}\n")
-    (home / "c.yaml").write_text("cost: {prices: prices.yaml}\n")
+def test_check_looks_into_the_file_of_prices(folder):
+    (folder / "prices.yaml").write_text("models:\n  m: {input: cheap}\n")
+    (folder / "c.yaml").write_text("cost: {prices: prices.yaml}\n")
     result = run("check", "c.yaml")
     assert result.exit_code == 2
     assert "prices.yaml:2: models.m.input: expected a number" in result.stdout
