@@ -172,9 +172,9 @@ def test_faults_of_the_configuration_are_findings():
 
 def test_an_installed_library_is_told_with_its_version_and_extent(monkeypatch):
     monkeypatch.setattr(checks, "installed", {"httpx": "0.28.1", "google-genai": "1.0"}.get)
-    covered, uncovered = checks.libraries()
-    assert (covered.status, covered.detail) == ("ok", "0.28.1: calls are recorded")
-    assert uncovered.status == "warn"
+    httpx, gemini = checks.libraries()
+    assert (httpx.status, httpx.detail) == ("ok", "0.28.1: calls are recorded")
+    assert "live sessions" in gemini.detail
 
 
 def test_no_covered_library_is_a_failure(monkeypatch):
@@ -184,8 +184,33 @@ def test_no_covered_library_is_a_failure(monkeypatch):
 
 def test_two_instrumentations_of_one_name_are_told(monkeypatch):
     points(monkeypatch, instrumentor=("openai", "openai", "flask"))
-    (check,) = checks.instrumentations()
+    monkeypatch.setattr(checks, "requires", lambda _package: None)
+    (check,) = checks.instrumentations({})
     assert check.status == "warn"
+
+
+def test_another_instrumentation_is_told_with_its_version_and_what_it_means():
+    found = [check.detail for check in checks.instrumentations({})]
+    assert any(detail.startswith("opentelemetry-instrumentation-genai-openai 1.") for detail in found)
+    assert any(detail.startswith("opentelemetry-instrumentation-httpx ") and "child" in detail for detail in found)
+
+
+def test_an_instrumentation_that_is_switched_off_is_told_so(monkeypatch):
+    points(monkeypatch, instrumentor=("openai",))
+    monkeypatch.setattr(checks, "requires", lambda _package: None)
+    (check,) = checks.instrumentations({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask, openai"})
+    assert (check.status, check.fix) == ("ok", None)
+    assert "switches it off" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("needs", "switch", "number"),
+    [(["opentelemetry-api>=1"], "", 1), (["opentelemetry-api>=1"], "False", 0), (["httpx"], "", 0), (None, "", 0)],
+)
+def test_anthropics_own_spans_are_told_while_they_are_on(needs, switch, number, monkeypatch):
+    points(monkeypatch)
+    monkeypatch.setattr(checks, "requires", lambda _package: needs)
+    assert len(list(checks.instrumentations({"ANTHROPIC_OPEN_TELEMETRY": switch}))) == number
 
 
 def test_someone_elses_sitecustomize_is_told(folder, monkeypatch):

@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -41,10 +41,10 @@ _LIBRARIES: Final[Mapping[str, tuple[Status, str]]] = {
     "httpx2": ("ok", _RECORDED),
     "openai": ("ok", _RECORDED),
     "anthropic": ("ok", _RECORDED),
-    "litellm": ("ok", "calls are recorded where it uses httpx and the OpenAI or Anthropic format"),
-    "google-genai": ("warn", "calls are not recorded: its format is not read by this version"),
-    "ollama": ("warn", "calls are not recorded: its own API is not read by this version, Ollama's /v1 is"),
-    "cohere": ("warn", "calls are not recorded: its format is not read by this version"),
+    "litellm": ("ok", _RECORDED),
+    "google-genai": ("ok", _RECORDED + ", but for its live sessions, which are no HTTP requests"),
+    "ollama": ("ok", _RECORDED),
+    "cohere": ("ok", _RECORDED),
     "boto3": ("ok", _RECORDED),
     "aiohttp": ("ok", _RECORDED),
     "requests": ("ok", _RECORDED),
@@ -70,6 +70,18 @@ _LLM_INSTRUMENTATIONS: Final = frozenset(
         *("vertexai", "watsonx", "writer"),
     )
 )
+
+
+_CHILD: Final = "makes a span of each request, a child of the call's"
+_PARENT: Final = "makes a span of each request, the parent of the call's"
+_HTTP_INSTRUMENTATIONS: Final[Mapping[str, str]] = {
+    "httpx": _CHILD,
+    "httpx2": _CHILD,
+    "aiohttp-client": _PARENT,
+    "requests": _PARENT,
+    "urllib3": _PARENT,
+}
+"""What those of HTTP clients mean for the user, by the name of their entry point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,21 +242,48 @@ def libraries() -> Findings:
         yield Check(name="clients", status="fail", detail=detail, fix=fix)
 
 
-def instrumentations() -> Findings:
-    """Other instrumentations of LLM clients: one call stays one span, but two of one name are one too many."""
+def instrumentations(environ: Mapping[str, str]) -> Findings:
+    """Other instrumentations of LLM SDKs and HTTP clients: one call stays one span, whoever else is on."""
+    disabled = {name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
     found: dict[str, list[str]] = {}
     for point in entry_points(group="opentelemetry_instrumentor"):
-        if point.name.lower().replace("-", "_") in _LLM_INSTRUMENTATIONS:
-            found.setdefault(point.name, []).append(point.dist.name if point.dist else point.value)
+        if point.name in _HTTP_INSTRUMENTATIONS or point.name.lower().replace("-", "_") in _LLM_INSTRUMENTATIONS:
+            said = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            found.setdefault(point.name, []).append(said)
     for name, packages in sorted(found.items()):
-        said = " and ".join(sorted(packages))
-        if len(packages) > 1:
-            detail = f"{said} both instrument {name!r}"
-            yield Check(name="instrumentations", status="warn", detail=detail, fix="uninstall all but one")
-        else:
-            detail = f"{said} ({name}) makes spans too; they are completed, not doubled"
-            fix = f"to do without it: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS={name}"
-            yield Check(name="instrumentations", status="ok", detail=detail, fix=fix)
+        who = " and ".join(sorted(packages))
+        off = name in disabled or "*" in disabled
+        yield _instrumentation(name, who, several=len(packages) > 1, off=off)
+    if _traces_itself("anthropic") and environ.get("ANTHROPIC_OPEN_TELEMETRY", "").lower() != "false":
+        detail = f"anthropic {installed('anthropic')} makes spans of its own; each tells its call and is completed"
+        yield Check(
+            name="instrumentations", status="ok", detail=detail, fix="to do without: ANTHROPIC_OPEN_TELEMETRY=false"
+        )
+
+
+def _instrumentation(name: str, who: str, *, several: bool, off: bool) -> Check:
+    without = f"to do without: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS={name}"
+    if off:
+        detail = f"{who} ({name}) is installed, but OTEL_PYTHON_DISABLED_INSTRUMENTATIONS switches it off"
+        return Check(name="instrumentations", status="ok", detail=detail)
+    meaning = _HTTP_INSTRUMENTATIONS.get(name)
+    if several and meaning is None:
+        detail = f"{who} both instrument {name!r}: they double one another's spans and metrics"
+        return Check(name="instrumentations", status="warn", detail=detail, fix="uninstall all but one")
+    if meaning is None:
+        meaning = (
+            "makes spans of the same calls; one of each call's spans tells it and is completed, none is counted twice"
+        )
+    return Check(name="instrumentations", status="ok", detail=f"{who} ({name}) {meaning}", fix=without)
+
+
+def _traces_itself(package: str) -> bool:
+    """Whether ``package`` is installed in a version that depends on OpenTelemetry."""
+    try:
+        needs = requires(package) or ()
+    except PackageNotFoundError:
+        return False
+    return any(need.startswith("opentelemetry-api") and "extra ==" not in need for need in needs)
 
 
 def otlp(environ: Mapping[str, str]) -> Findings:

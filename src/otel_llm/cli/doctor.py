@@ -71,7 +71,7 @@ def examine() -> Findings:
         "store": partial(_store, loaded.store_path),
         "sqlite": checks.sqlite,
         "libraries": checks.libraries,
-        "instrumentations": checks.instrumentations,
+        "instrumentations": partial(checks.instrumentations, environ),
         "otlp": partial(checks.otlp, environ),
         "gpu": checks.driver,
         "self-test": partial(self_test, environ),
