@@ -6,5 +6,6 @@ pytest_plugins = [
     "parts.collector",
     "parts.application",
     "parts.nvml",
+    "parts.receivers",
     "parts.prometheus",
 ]

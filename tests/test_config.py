@@ -283,3 +283,9 @@ def test_without_a_file_yaml_is_not_imported(folder):
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "PYTHON"))}
     result = subprocess.run([sys.executable, "-c", program], cwd=folder, env=environ, check=False)
     assert result.returncode == 0
+
+
+def test_a_webhook_is_shown_without_its_token():
+    loaded = config.load(environ={"OTEL_LLM_ALERTS_WEBHOOK": "https://me:pw@hooks.slack.com/services/T0/B0/abc"})
+    assert loaded.settings.alerts.webhook.endswith("abc")
+    assert loaded.values()["alerts.webhook"] == "https://hooks.slack.com/[redacted]"

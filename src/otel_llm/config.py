@@ -20,6 +20,7 @@ from otel_llm.logs import Config as LogConfig
 from otel_llm.probe.settings import Config as ProbeConfig
 from otel_llm.record.settings import Config as RecordConfig
 from otel_llm.record.settings import CostConfig
+from otel_llm.redaction import MASK
 from otel_llm.store.database import Config as StoreConfig
 from otel_llm.store.database import default_path
 
@@ -28,6 +29,10 @@ FILE_NAME: Final = "otel-llm.yaml"
 
 RESERVED: Final = ("redis.url",)
 """Keys of parts that this version does not have; setting one is told as such, not as a spelling mistake."""
+
+
+_SECRET: Final = frozenset({"alerts.webhook"})
+"""Whose value is a URL that may hold a token."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,8 +90,8 @@ class Loaded:
         return Path(self.settings.store.path or default_path())
 
     def values(self) -> dict[str, Any]:
-        """Every setting's value by its dotted key."""
-        return {setting.key: _get(self.settings, setting.key) for setting in known()}
+        """Every setting's value by its dotted key, as it may be shown: of a URL with a token only its beginning."""
+        return {setting.key: _shown(setting.key, _get(self.settings, setting.key)) for setting in known()}
 
 
 @dataclass(slots=True)
@@ -265,6 +270,13 @@ def _get(settings: msgspec.Struct, key: str) -> Any:
     for name in key.split("."):
         value = getattr(value, name)
     return value
+
+
+def _shown(key: str, value: Any) -> Any:
+    if key not in _SECRET or not value:
+        return value
+    scheme, _, rest = str(value).partition("://")
+    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}/{MASK}" if rest else MASK
 
 
 def _settings(section: type[msgspec.Struct], above: str = "") -> Iterator[Setting]:

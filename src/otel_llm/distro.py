@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider, id_generator
 
 from otel_llm import boundary, config, leaving, logs, semconv
 from otel_llm.alert.processor import AlertProcessor
+from otel_llm.alert.settings import Config as AlertConfig
 from otel_llm.probe import sources
 from otel_llm.probe.observation import Observer
 from otel_llm.probe.reporter import Reporter
@@ -249,20 +250,38 @@ def _judge(settings: config.Settings) -> None:
 def _load_engine(settings: config.Settings) -> None:
     """Make the engine and start it; on a thread of its own, for its modules take a while to load."""
     with boundary.guard("distro.alerts"):
-        from otel_llm.alert import clock, engine  # noqa: PLC0415
+        from otel_llm.alert import clock, engine, telling  # noqa: PLC0415
         from otel_llm.store.ledger import SqliteLedger  # noqa: PLC0415
 
-        rules, path = settings.alerts.rules, settings.store.path
+        alerts, path = settings.alerts, settings.store.path
         kept = path is not None and settings.store.enabled and STORE in exporter_names("traces", os.environ)
+        outlet = _outlet(alerts)
         judge = engine.Engine(
             _attached["processor"],
-            engine.load_rules(rules, defaults=settings.alerts.defaults),
+            engine.load_rules(alerts.rules, defaults=alerts.defaults, webhook=alerts.webhook),
             ledger=partial(SqliteLedger, Path(path), clock.boot()) if kept and path else None,
-            file=rules,
+            outlet=outlet,
+            file=alerts.rules,
             gauge_interval=settings.probe.interval,
         )
+        judge.watch(telling.emit)
+        meter = metrics.get_meter_provider().get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION)
+        telling.register(meter, judge, outlet)
         _attached["engine"] = judge
         judge.start()
+
+
+def _outlet(alerts: AlertConfig) -> Any:
+    """Who tells people: this process, an Alertmanager, or nobody."""
+    from otel_llm.alert import alertmanager, outlet  # noqa: PLC0415
+
+    if alerts.mode == "local":
+        return outlet.Post()
+    if alerts.mode == "alertmanager" and alerts.url and alertmanager.is_url(alerts.url):
+        return alertmanager.Alertmanager(alerts.url)
+    if alerts.mode == "alertmanager":
+        boundary.logger.warning("alerts.url: expected where Alertmanager listens; nobody is told of alerts")
+    return None
 
 
 def _look_soon(store: database.Database, observer: Observer) -> None:

@@ -17,6 +17,10 @@ MOST_ROWS: Final = 10_000
 """Messages that may wait; beyond, the oldest repeats go first and are counted."""
 
 
+Outcome = Literal["sent", "dead", "again", "withdrawn"]
+"""How a try to deliver went: taken, refused for good, to be tried again, or not to be told after all."""
+
+
 class LedgerError(OSError):
     """The ledger cannot be read or written now; another try may succeed."""
 
@@ -49,7 +53,16 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def identity(self) -> str:
         """The same for every try to deliver this word; an ``Idempotency-Key``."""
         repeat = f":{self.repeat}" if self.repeat else ""
-        return f"{self.fingerprint}:{int(self.starts_at * 1000)}:{self.status}{repeat}"
+        return f"{self._episode}:{self.status}{repeat}"
+
+    @property
+    def beginning(self) -> str:
+        """The identity of the first word about the same episode."""
+        return f"{self._episode}:firing"
+
+    @property
+    def _episode(self) -> str:
+        return f"{self.fingerprint}:{int(self.starts_at * 1000)}"
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +134,25 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     created: float = 0.0
     boot: str = ""
 
+    @property
+    def beginning(self) -> str:
+        """The identity of the row that told the same receiver that it fires."""
+        return f"{self.receiver}:{self.message.beginning}"
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """Alerts that are not told for a while.
+
+    Attributes:
+        matchers: Labels and the values that an alert must have.
+        starts: (wall clock) [s]
+        ends: (wall clock) [s]
+    """
+
+    matchers: dict[str, str]
+    starts: float
+    ends: float
+
 
 class Ledger(Protocol):
     """What the engine keeps. Each may raise `LedgerError`: then the engine judges its own slice and says so."""
@@ -146,13 +178,21 @@ class Ledger(Protocol):
         ...
 
     def commit(self, epoch: int, kept: Sequence[Kept], rows: Sequence[Row]) -> bool:
-        """Keep alerts and queue messages, both or neither; ``False`` when the epoch is over. A row is queued once."""
+        """Keep alerts and queue messages, both or neither; ``False`` when the epoch is over.
+
+        A row is queued once. A repeat is not while an older word about its alert waits, and a resolve is not where the
+        receiver was not to hear that it fires.
+        """
         ...
 
     def due(self, receiver: str, now: float, most: int) -> Sequence[Row]:
         """Messages for ``receiver`` whose time has come, oldest first; of one alert only the oldest."""
         ...
 
-    def settle(self, row: Row, outcome: Literal["sent", "dead", "again"], next_at: float, error: str | None) -> None:
-        """Say how a try went."""
+    def settle(self, row: Row, outcome: Outcome, next_at: float, error: str | None) -> None:
+        """Say how a try went; a row that is ``withdrawn`` may be queued again."""
+        ...
+
+    def silences(self, wall: float) -> Sequence[Silence]:
+        """Silences that are not over at ``wall`` [s]."""
         ...

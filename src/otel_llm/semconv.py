@@ -293,6 +293,35 @@ UNIT_RATIO: Final = "1"
 UNIT_THREADS: Final = "{thread}"
 UNIT_FILE_DESCRIPTORS: Final = "{file_descriptor}"
 
+# --- alerts --------------------------------------------------------------------------------------------------------
+
+EVENT_ALERT: Final = "otel_llm.alert"
+"""An event, a log record, for each word that is told about an alert."""
+
+ALERT_NAME: Final = "otel_llm.alert.name"
+ALERT_STATUS: Final = "otel_llm.alert.status"
+ALERT_FINGERPRINT: Final = "otel_llm.alert.fingerprint"
+ALERT_EPISODE: Final = "otel_llm.alert.episode"
+ALERT_REPEAT: Final = "otel_llm.alert.repeat"
+ALERT_LABEL_PREFIX: Final = "otel_llm.alert.label."
+ALERT_ANNOTATION_PREFIX: Final = "otel_llm.alert.annotation."
+ALERT_RECEIVER: Final = "otel_llm.alert.receiver"
+ALERT_OUTCOME: Final = "otel_llm.alert.outcome"
+
+METRIC_ALERT_STATE: Final = "otel_llm.alert.state"
+METRIC_ALERT_NOTIFICATIONS: Final = "otel_llm.alert.notifications"
+METRIC_ALERT_EVALUATIONS: Final = "otel_llm.alert.evaluations"
+METRIC_ALERT_FAILURES: Final = "otel_llm.alert.evaluation.failures"
+METRIC_ALERT_TICKS_MISSED: Final = "otel_llm.alert.ticks.missed"
+METRIC_ALERT_RELOAD_FAILURES: Final = "otel_llm.alert.reload.failures"
+METRIC_ALERT_CALLS_DROPPED: Final = "otel_llm.alert.calls.dropped"
+METRIC_CLOCK_JUMPS: Final = "otel_llm.clock.jumps"
+
+UNIT_NOTIFICATIONS: Final = "{notification}"
+UNIT_EVALUATIONS: Final = "{evaluation}"
+UNIT_RELOADS: Final = "{reload}"
+UNIT_JUMPS: Final = "{jump}"
+
 # --- environment ---------------------------------------------------------------------------------------------------
 # Each is the YAML key's path in capitals; ``config.py`` derives them, ``opentelemetry-instrument`` reads this module's
 # names (entry-point group ``opentelemetry_environment_variables``) and makes a flag of every ``OTEL_LLM_*``.
@@ -322,6 +351,7 @@ OTEL_LLM_ALERTS_MODE: Final = "OTEL_LLM_ALERTS_MODE"
 OTEL_LLM_ALERTS_RULES: Final = "OTEL_LLM_ALERTS_RULES"
 OTEL_LLM_ALERTS_DEFAULTS: Final = "OTEL_LLM_ALERTS_DEFAULTS"
 OTEL_LLM_ALERTS_URL: Final = "OTEL_LLM_ALERTS_URL"
+OTEL_LLM_ALERTS_WEBHOOK: Final = "OTEL_LLM_ALERTS_WEBHOOK"
 OTEL_LLM_LOG_FILE: Final = "OTEL_LLM_LOG_FILE"
 OTEL_LLM_LOG_LEVEL: Final = "OTEL_LLM_LOG_LEVEL"
 OTEL_LLM_LOG_MAX_SIZE: Final = "OTEL_LLM_LOG_MAX_SIZE"

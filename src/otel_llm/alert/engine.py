@@ -22,6 +22,7 @@ from otel_llm.alert import clock, message, schema
 from otel_llm.alert.board import Board
 from otel_llm.alert.judge import Change, Judge
 from otel_llm.alert.memory import MemoryLedger
+from otel_llm.alert.notice import Plan
 from otel_llm.alert.processor import AlertProcessor, Intake
 from otel_llm.alert.rule import SCOPE, Group
 from otel_llm.alert.schema import RuleSet
@@ -51,8 +52,18 @@ _INFLIGHT: Final = "inflight_max_age"
 class Outlet(Protocol):
     """Who gets to know."""
 
-    def address(self, messages: Sequence[Message], firing: Sequence[Message]) -> Sequence[Row]:
-        """A row for each receiver of each message; ``firing`` is all that fires now."""
+    def take(self, plan: Plan) -> None:
+        """These receivers and routes are in force now."""
+        ...
+
+    def address(self, news: Sequence[Message], firing: Sequence[Message], owed: Sequence[Message]) -> Sequence[Row]:
+        """A row for each receiver that is to hear something.
+
+        Args:
+            news: What is to be told.
+            firing: All that fires now.
+            owed: All that fires and was told of: who did not hear it then may hear it now.
+        """
         ...
 
     def deliver(self, ledger: Ledger) -> None:
@@ -67,7 +78,10 @@ class Outlet(Protocol):
 class Nobody:
     """An outlet without receivers."""
 
-    def address(self, messages: Sequence[Message], firing: Sequence[Message]) -> Sequence[Row]:  # noqa: ARG002
+    def take(self, plan: Plan) -> None:
+        """Nobody is in it."""
+
+    def address(self, news: Sequence[Message], firing: Sequence[Message], owed: Sequence[Message]) -> Sequence[Row]:  # noqa: ARG002
         """None."""
         return ()
 
@@ -100,6 +114,25 @@ class Facts:
     clock_jumps: int = 0
     fallback: bool = False
     cpu: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What was counted in this process since it judges.
+
+    Attributes:
+        evaluations: Of rules.
+        failures: Evaluations that failed.
+        late: Ticks that came so late that time was left out.
+        dropped: Finished calls that were never counted.
+        unsent: Messages that were one too many to wait.
+    """
+
+    evaluations: int = 0
+    failures: int = 0
+    late: int = 0
+    dropped: int = 0
+    unsent: int = 0
 
 
 @dataclass(slots=True)
@@ -189,6 +222,26 @@ class Engine:
     def watch(self, watcher: Callable[[Sequence[tuple[Change, Message]]], None]) -> None:
         """Have ``watcher`` called, on the engine's thread, with what is told."""
         self._watchers.append(watcher)
+
+    def standing(self) -> Sequence[Change]:
+        """Every alert that this process judges and remembers; may be called on any thread."""
+        life = self._life
+        if life is None or life.pid != os.getpid() or not self.facts.judging:
+            return ()
+        return list(life.judge.standing())
+
+    def counted(self) -> Counted:
+        """What was counted so far; may be called on any thread."""
+        life = self._life
+        if life is None or life.pid != os.getpid():
+            return Counted()
+        return Counted(
+            evaluations=life.judge.evaluations,
+            failures=sum(life.judge.errors.copy().values()),
+            late=life.judge.late,
+            dropped=self._processor.intake.dropped(),
+            unsent=getattr(life.ledger, "dropped", 0),
+        )
 
     def reload(self) -> RuleSet:
         """What the rules say now; they are taken up at the next step."""
@@ -327,18 +380,17 @@ class Engine:
         self, life: _Life, ledger: Ledger, epoch: int, changes: Sequence[Change], now: float, wall: float
     ) -> None:
         """Keep what moved, and queue what is to be told, in one step."""
-        told = [(change, said) for change in changes if (said := message.write(change)) is not None]
-        if self.facts.fallback:
-            told = [(change, _scoped(said)) for change, said in told]
+        told = [(change, self._scope(said)) for change in changes if (said := message.write(change)) is not None]
         moved = [change for change in changes if change.before != change.alert.state or change.notice is not None]
-        if now - life.kept_at >= _KEEP:
+        if changes and now - life.kept_at >= _KEEP:
             life.kept_at = now
-            moved = list(changes)
+            known = {change.fingerprint for change in changes}
+            moved = [*changes, *(one for one in life.judge.standing() if one.fingerprint not in known)]
         if moved:
-            firing = [
-                message.describe(one.rule, one.alert) for one in life.judge.standing() if one.alert.state == "firing"
-            ]
-            rows = self._outlet.address([said for _, said in told], firing)
+            firing = [one for one in life.judge.standing() if one.alert.state == "firing"]
+            all_of_it = [self._scope(message.describe(one.rule, one.alert)) for one in firing]
+            owed = [word for word, one in zip(all_of_it, firing, strict=True) if one.alert.told]
+            rows = self._outlet.address([word for _, word in told], all_of_it, owed)
             if not ledger.commit(epoch, [_keep(change, now, wall, life.boot) for change in moved], rows):
                 life.judge.forget()  # another process judges by now, and has told what it found
                 life.restored = False
@@ -347,6 +399,12 @@ class Engine:
         for watcher in self._watchers if told else ():
             with boundary.guard("alert.watch"):
                 watcher(told)
+
+    def _scope(self, said: Message) -> Message:
+        """``said``, and that it is about this process alone where that is so."""
+        if not self.facts.fallback:
+            return said
+        return msgspec.structs.replace(said, labels={**said.labels, SCOPE: "process"})
 
     def _follow_file(self, life: _Life, now: float, wall: float) -> None:
         """Take the rules up when their file changed; one with a mistake leaves the old ones in force."""
@@ -360,7 +418,8 @@ class Engine:
             boundary.logger.warning("%s; the rules that were in force stay", fresh.faults[0])
             return
         for fault in fresh.faults:
-            boundary.logger.warning("%s; the rule is left out", fault)
+            boundary.logger.warning("%s; it is left out", fault)
+        self._outlet.take(fresh.plan)
         self.facts.rules = len(fresh.rules)
         self.facts.reloads += not first
         changes = life.judge.reload(fresh.rules, wall)
@@ -399,9 +458,9 @@ class Engine:
             life.ledger.release(life.worker)
 
 
-def load_rules(file: Path | None, *, defaults: bool) -> Callable[[], RuleSet]:
+def load_rules(file: Path | None, *, defaults: bool, webhook: str | None = None) -> Callable[[], RuleSet]:
     """What `Engine` reads its rules with."""
-    return lambda: schema.load(file, defaults=defaults)
+    return lambda: schema.load(file, defaults=defaults, webhook=webhook)
 
 
 def _keep(change: Change, now: float, wall: float, boot: str) -> Kept:
@@ -422,7 +481,3 @@ def _keep(change: Change, now: float, wall: float, boot: str) -> Kept:
 def _write(group: Group) -> str:
     """A group as other workers with the same rules write it."""
     return msgspec.json.encode(msgspec.to_builtins(group)).decode()
-
-
-def _scoped(said: Message) -> Message:
-    return msgspec.structs.replace(said, labels={**said.labels, SCOPE: "process"})

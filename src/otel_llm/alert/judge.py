@@ -67,6 +67,7 @@ class Judge:
     Attributes:
         alerts: By rule and labels; all that are not at rest.
         late: Ticks that came so late that time was left out.
+        evaluations: Of rules, so far.
         errors: Evaluations that failed, by rule.
     """
 
@@ -74,6 +75,7 @@ class Judge:
         self.board = board
         self.alerts: dict[tuple[str, Labels], Alert] = {}
         self.late = 0
+        self.evaluations = 0
         self.errors: dict[str, int] = {}
         self._gauge_interval = gauge_interval
         self._rules: dict[str, Rule] = {rule.name: rule for rule in rules}
@@ -91,7 +93,7 @@ class Judge:
 
     def standing(self) -> Iterator[Change]:
         """Every alert that is remembered, as a change that changes nothing."""
-        for (name, _), alert in self.alerts.items():
+        for (name, _), alert in list(self.alerts.items()):
             rule = self.rule(name)
             if rule is not None:
                 yield Change(rule=rule, alert=alert, before=alert.state, notice=None)
@@ -114,6 +116,7 @@ class Judge:
             if before is not None and at <= before:
                 continue
             self._ticked[rule.name] = at
+            self.evaluations += 1
             dt = 0.0 if before is None else at - before
             if dt > _LATE * rule.interval:
                 self.late += 1

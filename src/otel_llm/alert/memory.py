@@ -2,11 +2,10 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
-from otel_llm.ledger import MOST_ROWS, Kept, Row, Shared
+from otel_llm.ledger import MOST_ROWS, Kept, Outcome, Row, Shared, Silence
 
 
 class MemoryLedger:
@@ -48,7 +47,7 @@ class MemoryLedger:
             for one in kept:
                 self._kept[one.fingerprint] = one
             for row in rows:
-                if row.identity not in self._rows and row.identity not in self._settled:
+                if self._is_wanted(row):
                     self._rows[row.identity] = row
             self._shrink()
         return True
@@ -66,17 +65,30 @@ class MemoryLedger:
                     found.append(row)
         return found[:most]
 
-    def settle(self, row: Row, outcome: Literal["sent", "dead", "again"], next_at: float, error: str | None) -> None:  # noqa: ARG002
-        """Say how a try went."""
+    def settle(self, row: Row, outcome: Outcome, next_at: float, error: str | None) -> None:  # noqa: ARG002
+        """Say how a try went; a row that is ``withdrawn`` may be queued again."""
         with self._lock:
             if outcome == "again":
                 if row.identity in self._rows:
                     self._rows[row.identity] = msgspec.structs.replace(row, attempts=row.attempts + 1, next_at=next_at)
                 return
             self._rows.pop(row.identity, None)
-            self._settled[row.identity] = outcome
+            if outcome != "withdrawn":
+                self._settled[row.identity] = outcome
             while len(self._settled) > MOST_ROWS:
                 del self._settled[next(iter(self._settled))]
+
+    def silences(self, wall: float) -> Sequence[Silence]:  # noqa: ARG002
+        """None: nobody can say one."""
+        return ()
+
+    def _is_wanted(self, row: Row) -> bool:
+        if row.identity in self._rows or row.identity in self._settled:
+            return False
+        if row.message.status == "resolved":
+            return row.beginning in self._rows or row.beginning in self._settled
+        waiting = (one.message.fingerprint for one in self._rows.values() if one.receiver == row.receiver)
+        return not row.message.repeat or row.message.fingerprint not in waiting
 
     def _shrink(self) -> None:
         while len(self._rows) > MOST_ROWS:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from otel_llm.alert.pick import Draft
 from otel_llm.document import Document, Fault, quote
 
-_TOP: Final = ("version", "defaults", "receivers", "route", "inhibit", "silences", "groups")
+_TOP: Final = ("version", "defaults", "receivers", "route", "inhibit", "groups")
 _GROUP: Final = ("name", "interval", "rules")
 _DEFAULTS: Final = (
     *("repeat_interval", "cooldown", "keep_firing_for", "min_samples", "no_data", "no_data_after"),

@@ -4,14 +4,16 @@ Files are laid over each other, the shipped one first: a rule of the same name t
 ``enabled: false`` under a shipped name switches it off. A rule with a mistake is left out and the others stand.
 """
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from otel_llm import semconv
-from otel_llm.alert import template
+from otel_llm.alert import notice, template
+from otel_llm.alert.notice import Plan
 from otel_llm.alert.overlay import CONDITION, MEASURED, SLO, Overlay
 from otel_llm.alert.pick import Draft, Pick, WrongError
 from otel_llm.alert.rule import NAME, REASON, SCOPE, Condition, Group, Rule, Slo
@@ -44,8 +46,9 @@ class RuleSet:
 
     Attributes:
         rules: Those that stand, in the files' order.
-        receivers: As written; `notice` reads them.
+        receivers: As written.
         route: As written.
+        plan: Who is told what: what `notice` makes of them.
         inhibit: Pairs of source and target.
         faults: Every mistake, in the files' order.
         documents: The files, for the lines of what is read elsewhere.
@@ -55,6 +58,7 @@ class RuleSet:
     receivers: tuple[tuple[Document, str, Mapping[str, Any]], ...] = ()
     route: tuple[Document, Mapping[str, Any]] | None = None
     inhibit: tuple[tuple[str, str], ...] = ()
+    plan: Plan = field(default_factory=Plan)
     faults: tuple[Fault, ...] = ()
     documents: tuple[Document, ...] = ()
 
@@ -66,25 +70,35 @@ def shipped() -> Document:
     return document
 
 
-def load(path: Path | None, *, defaults: bool = True) -> RuleSet:
+def load(
+    path: Path | None,
+    *,
+    defaults: bool = True,
+    environ: Mapping[str, str] | None = None,
+    webhook: str | None = None,
+) -> RuleSet:
     """The shipped rules, and the user's file over them.
 
     Args:
         path: The user's file; ``None`` for none.
         defaults: Whether the shipped rules are the ground.
+        environ: Where receivers look up their variables; the process's own where ``None``.
+        webhook: The setting ``alerts.webhook``: a receiver beside those of the file.
     """
     documents = [shipped()] if defaults else []
     if path is not None:
         documents.append(read(path))
-    return interpret(documents)
+    return interpret(documents, environ=os.environ if environ is None else environ, webhook=webhook)
 
 
-def interpret(documents: Sequence[Document]) -> RuleSet:
-    """The rules of ``documents``, later ones over earlier ones."""
+def interpret(
+    documents: Sequence[Document], *, environ: Mapping[str, str] | None = None, webhook: str | None = None
+) -> RuleSet:
+    """The rules of ``documents``, later ones over earlier ones; no variable is looked up where ``environ`` is none."""
     overlay = Overlay()
     for document in documents:
         overlay.take(document)
-    return _Maker(overlay).result(tuple(documents))
+    return _Maker(overlay).result(tuple(documents), environ, webhook)
 
 
 class _Maker:
@@ -93,7 +107,9 @@ class _Maker:
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
 
-    def result(self, documents: tuple[Document, ...]) -> RuleSet:
+    def result(
+        self, documents: tuple[Document, ...], environ: Mapping[str, str] | None, webhook: str | None
+    ) -> RuleSet:
         rules: list[Rule] = []
         for draft in self._overlay.drafts.values():
             try:
@@ -103,11 +119,15 @@ class _Maker:
             else:
                 if rule is not None:
                     rules.append(rule)
+        receivers, route, inhibit = self._overlay.receivers, self._overlay.route, self._inhibit()
+        plan, faults = notice.plan(receivers, route, inhibit, rules, environ=environ, webhook=webhook)
+        self._overlay.faults += faults
         return RuleSet(
             rules=tuple(rules),
-            receivers=tuple(self._overlay.receivers),
-            route=self._overlay.route,
-            inhibit=self._inhibit(),
+            receivers=tuple(receivers),
+            route=route,
+            inhibit=inhibit,
+            plan=plan,
             faults=tuple(self._overlay.faults),
             documents=documents,
         )

@@ -759,6 +759,137 @@ _EVENT_TERMS: Final = (
     ),
 )
 
+_ALERT_ATTRIBUTE_TERMS: Final = (
+    Term(
+        name=semconv.ALERT_NAME,
+        kind="attribute",
+        meaning="Which alert it is: the rule's name, `alertname` elsewhere.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.ALERT_STATUS,
+        kind="attribute",
+        meaning="What is told: `firing` or `resolved`.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.ALERT_FINGERPRINT,
+        kind="attribute",
+        meaning="Which alert of its rule it is: 16 hex digits of its name and the labels that tell it apart.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.ALERT_EPISODE,
+        kind="attribute",
+        meaning="How often the alert fired so far.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.ALERT_REPEAT,
+        kind="attribute",
+        meaning="How often this word was said before; 0 the first time.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.ALERT_RECEIVER,
+        kind="attribute",
+        meaning="Who was to hear of it: a receiver's name, or `alertmanager`.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.ALERT_OUTCOME,
+        kind="attribute",
+        meaning="How delivering went: `sent`, `failed`, `dead`, `dropped`.",
+        source="the process that judges",
+    ),
+    Term(
+        name=f"{semconv.ALERT_LABEL_PREFIX}*",
+        kind="attribute",
+        meaning="A label of the alert.",
+        source="the process that judges",
+    ),
+    Term(
+        name=f"{semconv.ALERT_ANNOTATION_PREFIX}*",
+        kind="attribute",
+        meaning="An annotation: a text of the rule, or `value`, `threshold`, `window`, `samples`, `reason`.",
+        source="the process that judges",
+    ),
+)
+
+_ALERT_TERMS: Final = (
+    Term(
+        name=semconv.EVENT_ALERT,
+        kind="event",
+        meaning="What is told about an alert: one event for each word, whatever the receivers, silences and routes. "
+        f"Attributes `{semconv.ALERT_NAME}`, `{semconv.ALERT_STATUS}` (`firing`, `resolved`), "
+        f"`{semconv.ALERT_FINGERPRINT}`, `{semconv.ALERT_EPISODE}`, `{semconv.ALERT_REPEAT}`, and its labels and "
+        f"annotations under `{semconv.ALERT_LABEL_PREFIX}` and `{semconv.ALERT_ANNOTATION_PREFIX}`. Severity ERROR for "
+        "a critical alert, WARN for another, INFO for an end.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.METRIC_ALERT_STATE,
+        kind="metric",
+        unit=semconv.UNIT_RATIO,
+        meaning=f"Where each alert stands: 0 inactive, 1 pending, 2 firing. By `{semconv.ALERT_NAME}` and its labels "
+        f"(`{semconv.ALERT_LABEL_PREFIX}`...). Gauge.",
+        absent="the alert rests and is forgotten, or another process judges",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.METRIC_ALERT_NOTIFICATIONS,
+        kind="metric",
+        unit=semconv.UNIT_NOTIFICATIONS,
+        meaning=f"Messages by `{semconv.ALERT_RECEIVER}` and `{semconv.ALERT_OUTCOME}`: `sent`, `failed` (a try that "
+        "comes again), `dead` (refused for good, or for a day), `dropped` (one too many that waited).",
+        absent="nothing was to be told yet",
+        source="the process that judges",
+        words=("notifications",),
+    ),
+    Term(
+        name=semconv.METRIC_ALERT_EVALUATIONS,
+        kind="metric",
+        unit=semconv.UNIT_EVALUATIONS,
+        meaning="Rules evaluated.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.METRIC_ALERT_FAILURES,
+        kind="metric",
+        unit=semconv.UNIT_EVALUATIONS,
+        meaning="Evaluations that failed; three in a row are an alert, `OtelLlmRuleEvaluationFailing`.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.METRIC_ALERT_TICKS_MISSED,
+        kind="metric",
+        unit=semconv.UNIT_EVALUATIONS,
+        meaning="Evaluations that came over three intervals late; the time between counts as one interval.",
+        source="the process that judges",
+    ),
+    Term(
+        name=semconv.METRIC_ALERT_RELOAD_FAILURES,
+        kind="metric",
+        unit=semconv.UNIT_RELOADS,
+        meaning="Rule files that changed, had a mistake and were not taken up.",
+        source=_COUNT,
+    ),
+    Term(
+        name=semconv.METRIC_ALERT_CALLS_DROPPED,
+        kind="metric",
+        unit=semconv.UNIT_REQUESTS,
+        meaning="Finished calls that came faster than they could be counted for alerts; their spans are kept.",
+        source=_COUNT,
+    ),
+    Term(
+        name=semconv.METRIC_CLOCK_JUMPS,
+        kind="metric",
+        unit=semconv.UNIT_JUMPS,
+        meaning="Jumps of the wall clock of over two seconds. Alerts do not go by it.",
+        source=_CLOCK,
+    ),
+)
+
 _FIGURE_TERMS: Final = (
     Term(
         name="attempts",
@@ -1031,6 +1162,15 @@ _SETTING_TERMS: Final = (
         absent="no other mode needs it",
         source="user",
     ),
+    Term(
+        name="alerts.webhook",
+        kind="setting",
+        meaning="A URL that is told of every alert, without a rule file: Slack's, Discord's, or any that takes "
+        "Alertmanager's JSON. `http://` is for one's own network alone.",
+        absent="nobody but the receivers of the rule file",
+        source="user",
+        words=("webhook", "slack", "discord"),
+    ),
 )
 
 _HOST_ATTRIBUTE_TERMS: Final = (
@@ -1192,8 +1332,9 @@ _PROBE_TERMS: Final = tuple(
 
 TERMS: Final = (
     *(*_CALL_TERMS, *_ENERGY_TERMS, *_METRIC_ATTRIBUTE_TERMS, *_HOST_ATTRIBUTE_TERMS, *_CARD_ATTRIBUTE_TERMS),
+    *_ALERT_ATTRIBUTE_TERMS,
     *(*_METRIC_TERMS, *_PROBE_TERMS),
-    *(*_EVENT_TERMS, *_FIGURE_TERMS, *_SETTING_TERMS),
+    *(*_EVENT_TERMS, *_ALERT_TERMS, *_FIGURE_TERMS, *_SETTING_TERMS),
 )
 """Every name, in the order of the reference page."""
 

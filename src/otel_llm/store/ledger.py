@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
-from otel_llm.ledger import LEASE, MOST_ROWS, Kept, LedgerError, Message, Row, Shared
+from otel_llm.ledger import LEASE, MOST_ROWS, Kept, LedgerError, Message, Outcome, Row, Shared, Silence
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError
 from otel_llm.store.gate import gate
 
@@ -22,6 +22,9 @@ _MOST_SLOTS: Final = 200_000
 _MOST_HISTORY: Final = 50_000
 _SETTLED_KEPT: Final = 7 * 86_400.0
 """A settled message is remembered this long, so that it is not queued again [s]."""
+
+_WAITING_KEPT: Final = 2 * 86_400.0
+"""A message waits this long for a receiver that is no longer there [s]; one that is there gives up before."""
 
 _RESTING_KEPT: Final = 86_400.0
 """An alert at rest is remembered this long [s]."""
@@ -149,7 +152,11 @@ class SqliteLedger:
         ]
 
     def commit(self, epoch: int, kept: Sequence[Kept], rows: Sequence[Row]) -> bool:
-        """Keep alerts and queue messages, both or neither; ``False`` when the epoch is over. A row is queued once."""
+        """Keep alerts and queue messages, both or neither; ``False`` when the epoch is over.
+
+        A row is queued once. A repeat is not while an older word about its alert waits, and a resolve is not where the
+        receiver was not to hear that it fires.
+        """
         with self._transaction() as sqlite:
             found = sqlite.execute("SELECT epoch FROM alert_lease").fetchone()
             if found is None or found[0] != epoch:
@@ -166,6 +173,7 @@ class SqliteLedger:
                         *(_json(row.message), row.attempts, row.next_at, self._boot, row.created),
                     )
                     for row in rows
+                    if _is_wanted(sqlite, row)
                 ],
             )
             if rows:
@@ -218,8 +226,12 @@ class SqliteLedger:
             for identity, message, attempts, next_at, created, boot in rows
         ]
 
-    def settle(self, row: Row, outcome: Literal["sent", "dead", "again"], next_at: float, error: str | None) -> None:
-        """Say how a try went."""
+    def settle(self, row: Row, outcome: Outcome, next_at: float, error: str | None) -> None:
+        """Say how a try went; a row that is ``withdrawn`` may be queued again."""
+        if outcome == "withdrawn":
+            with self._transaction() as sqlite:
+                sqlite.execute("DELETE FROM alert_outbox WHERE identity = ? AND state = 'pending'", (row.identity,))
+            return
         state = "pending" if outcome == "again" else outcome
         with self._transaction() as sqlite:
             sqlite.execute(
@@ -227,6 +239,17 @@ class SqliteLedger:
                 " settled = ? WHERE identity = ? AND state = 'pending'",
                 (state, next_at, self._boot, error, None if outcome == "again" else time.time(), row.identity),
             )
+
+    def silences(self, wall: float) -> Sequence[Silence]:
+        """Silences that are not over at ``wall`` [s]."""
+        with self._sqlite() as sqlite:
+            rows = sqlite.execute(
+                "SELECT matchers, starts, ends FROM alert_silences WHERE ends > ?", (wall,)
+            ).fetchall()
+        return [
+            Silence(matchers=msgspec.json.decode(matchers, type=dict[str, str]), starts=starts, ends=ends)
+            for matchers, starts, ends in rows
+        ]
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -242,7 +265,16 @@ class SqliteLedger:
         sqlite.execute(
             "DELETE FROM alert_history WHERE id <= (SELECT max(id) FROM alert_history) - ?", (_MOST_HISTORY,)
         )
-        sqlite.execute("DELETE FROM alert_outbox WHERE state <> 'pending' AND settled < ?", (wall - _SETTLED_KEPT,))
+        sqlite.execute(
+            "UPDATE alert_outbox SET state = 'dead', settled = ?, error = 'nobody delivers to this receiver'"
+            " WHERE state = 'pending' AND created < ?",
+            (wall, wall - _WAITING_KEPT),
+        )
+        sqlite.execute(
+            "DELETE FROM alert_outbox WHERE state <> 'pending' AND settled < ?"
+            " AND fingerprint NOT IN (SELECT fingerprint FROM alert_state WHERE state = 'firing')",
+            (wall - _SETTLED_KEPT,),
+        )
         sqlite.execute("DELETE FROM alert_state WHERE state = 'inactive' AND wall < ?", (wall - _RESTING_KEPT,))
         sqlite.execute("DELETE FROM alert_silences WHERE ends < ?", (wall - _SETTLED_KEPT,))
 
@@ -286,6 +318,16 @@ class SqliteLedger:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _is_wanted(sqlite: sqlite3.Connection, row: Row) -> bool:
+    """Whether to queue ``row``: what it goes on from must be there, and a repeat must have nothing before it."""
+    if row.message.status == "resolved":
+        query = "SELECT 1 FROM alert_outbox WHERE identity = ?"
+        return sqlite.execute(query, (row.beginning,)).fetchone() is not None
+    query = "SELECT 1 FROM alert_outbox WHERE receiver = ? AND fingerprint = ? AND state = 'pending'"
+    waits = (row.receiver, row.message.fingerprint)
+    return not row.message.repeat or sqlite.execute(query, waits).fetchone() is None
 
 
 def _json(value: Any) -> str:
