@@ -46,6 +46,13 @@ class Series:
         self._take = _reader(group.by)
         self._allowed = tuple((name, frozenset(values)) for name, values in group.where)
 
+    def widen(self, width: float) -> None:
+        """Windows up to ``width`` [s] are read from now on."""
+        if width > self.width:
+            self.width = width
+            for window in self.windows.values():
+                window.widen(width)
+
     def key(self, attributes: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Which series ``attributes`` belong to; ``None`` for none of this group."""
         for name, values in self._allowed:
@@ -77,7 +84,8 @@ class Board:
         kept: dict[Group, Series] = {}
         for group, need in needs(rules).items():
             old = self.series.get(group)
-            series = old if old is not None and old.width >= need.width else Series(group, need.width)
+            series = old if old is not None else Series(group, need.width)
+            series.widen(need.width)
             series.signals = need.signals
             kept[group] = series
         self.series = kept

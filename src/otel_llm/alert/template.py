@@ -56,6 +56,16 @@ def labels(text: str) -> set[str]:
     return {content[2] for match in _FIELD.finditer(text) if (content := _CONTENT.fullmatch(match[1])) and content[2]}
 
 
+def replace(text: str, fill: Callable[[str | None, str | None, str | None], str]) -> str:
+    """``text`` with its fields as ``fill`` says them: of a number's name, or a label's, and a filter's."""
+
+    def one(match: re.Match[str]) -> str:
+        content = _CONTENT.fullmatch(match[1])
+        return match[0] if content is None else fill(*content.groups())
+
+    return _FIELD.sub(one, text)
+
+
 def render(text: str, labels: Mapping[str, str], numbers: Mapping[str, float | None]) -> str:
     """``text`` with its fields filled; what is not known is told as a dash.
 
@@ -65,14 +75,10 @@ def render(text: str, labels: Mapping[str, str], numbers: Mapping[str, float | N
         numbers: ``value`` and ``threshold``.
     """
 
-    def fill(match: re.Match[str]) -> str:
-        content = _CONTENT.fullmatch(match[1])
-        if content is None:
-            return match[0]
-        number, label, way = content.groups()
+    def fill(number: str | None, label: str | None, way: str | None) -> str:
         if label:
             return labels.get(label, "-")
-        value = numbers.get(number)
-        return "-" if value is None else FILTERS.get(way, plain)(value)
+        value = numbers.get(number or "")
+        return "-" if value is None else FILTERS.get(way or "", plain)(value)
 
-    return _FIELD.sub(fill, text)
+    return replace(text, fill)

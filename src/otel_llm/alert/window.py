@@ -171,16 +171,20 @@ class Window:
         longest: The longest window that is read [s].
     """
 
-    __slots__ = ("_fine", "_last", "_long", "_minutes", "_open", "_others", "_others_minutes")
+    __slots__ = ("_fine", "_last", "_long", "_minutes", "_open", "_others", "_others_minutes", "_reach")
 
     def __init__(self, longest: float) -> None:
-        self._long = longest > FINE
+        self._reach = longest
         self._fine: dict[int, Slot] = {}
         self._minutes: dict[int, Slot] = {}
         self._others: dict[tuple[str, int], Slot] = {}
         self._others_minutes: dict[int, Slot] = {}
         self._open: Slot | None = None
         self._last = -1
+
+    def widen(self, longest: float) -> None:
+        """Windows up to ``longest`` [s] are read from now on; what is held stays."""
+        self._reach = max(self._reach, longest)
 
     @property
     def last(self) -> int:
@@ -223,10 +227,10 @@ class Window:
 
     def expire(self, now: int) -> None:
         """Forget what no window reaches any more."""
-        oldest = now - int(FINE / SLOT)
+        oldest = self._oldest(now)
         for key in [key for key in self._others if key[1] < oldest]:
             slot = self._others.pop(key)
-            if self._long:
+            if self._reach > FINE:
                 self._others_minutes.setdefault(key[1] // _SLOTS_A_MINUTE, Slot()).merge(slot)
         self._forget(now)
 
@@ -246,14 +250,18 @@ class Window:
                 if first <= minute * _SLOTS_A_MINUTE <= last:
                     yield slot
 
+    def _oldest(self, now: int) -> int:
+        """The first fine slot that is kept."""
+        return now - int(min(self._reach, FINE) / SLOT)
+
     def _forget(self, now: int) -> None:
         """Drop fine slots past their time; where long windows are read, add them to their minute."""
-        oldest = now - int(FINE / SLOT)
+        oldest = self._oldest(now)
         for number in [number for number in self._fine if number < oldest]:
             slot = self._fine.pop(number)
-            if self._long:
+            if self._reach > FINE:
                 self._minutes.setdefault(number // _SLOTS_A_MINUTE, Slot()).merge(slot)
         for minutes in (self._minutes, self._others_minutes):
-            oldest = (now - int(LONGEST / SLOT)) // _SLOTS_A_MINUTE
+            oldest = (now - int(self._reach / SLOT)) // _SLOTS_A_MINUTE
             for minute in [minute for minute in minutes if minute < oldest]:
                 del minutes[minute]

@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 _COMMANDS: Final = {
+    "alerts": ("otel_llm.cli.alerts", "Show alerts; check, rehearse and export their rules."),
     "calls": ("otel_llm.cli.calls", "List inference calls, or show one with its timeline."),
     "config": ("otel_llm.cli.config", "Show or check the configuration."),
     "db": ("otel_llm.cli.db", "Look after the local store."),

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from typing import Any, Final
 
@@ -61,6 +61,18 @@ def print_json(document: Any, *, lines: bool = False) -> None:
 def clean(value: object) -> str:
     """``value`` as text that cannot move the cursor, colour the terminal or break the line."""
     return _UNSAFE.sub(" ", str(value)).strip()
+
+
+def clean_lines(text: str) -> str:
+    """The same for a text of several lines, which stay lines."""
+    return "\n".join(_UNSAFE.sub(" ", line).rstrip() for line in text.split("\n"))
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """``2026-12-31T12:31:07.412Z``: a moment (wall clock) [s] for machines."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def duration(seconds: float | None) -> str:
