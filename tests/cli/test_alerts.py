@@ -1,8 +1,10 @@
 """``otel-llm alerts`` on real stores and rule files."""
 
 import json
+import threading
 import time
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import jsonschema
@@ -301,3 +303,51 @@ def test_a_store_of_before_alerts_has_none(keep):
 
 def _seconds(text):
     return datetime.fromisoformat(text).timestamp()
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Answers with the server's ``status`` and a body that nobody may see."""
+
+    def do_POST(self):
+        self.server.told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(self.server.status)
+        self.end_headers()
+        self.wfile.write(b"the body")
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server.told, server.status = [], 200
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.rules = tmp_path / "rules.yaml"
+    url = f"http://127.0.0.1:{server.server_port}/hook"
+    server.rules.write_text(f"receivers: [{{name: ops, webhook: {{url: '{url}', allow_private: true}}}}]")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_test_message_is_sent(receiver):
+    done = run("notify-test", "ops", OTEL_LLM_ALERTS_RULES=str(receiver.rules))
+    assert (done.exit_code, done.stdout) == (0, "ops: taken\n")
+    (told,) = receiver.told
+    assert told["alerts"][0]["labels"]["alertname"] == "OtelLlmTest"
+
+
+def test_a_test_message_that_is_refused_tells_the_status_and_not_the_body(receiver):
+    receiver.status = 403
+    done = run("notify-test", "ops", "--json", OTEL_LLM_ALERTS_RULES=str(receiver.rules))
+    assert done.exit_code == 1
+    assert not json.loads(done.stdout)["taken"]
+    assert "403" in done.stderr
+    assert "the body" not in done.output
+
+
+def test_a_receiver_that_is_not_there_is_refused_with_those_that_are(receiver):
+    done = run("notify-test", "op", OTEL_LLM_ALERTS_RULES=str(receiver.rules))
+    assert done.exit_code == 2
+    assert "expected one of ops, found 'op' (did you mean ops?)" in done.stderr

@@ -169,7 +169,10 @@ def _child(route: Mapping[str, Any]) -> dict[str, Any]:
         said["receiver"] = str(route["receiver"])
     matched = route.get("match")
     if isinstance(matched, dict):
-        said["matchers"] = [f'{name}="{value}"' for name, value in matched.items()]
+        said["matchers"] = [
+            f'{name}=~"{"|".join(map(str, value))}"' if isinstance(value, list) else f'{name}="{value}"'
+            for name, value in matched.items()
+        ]
     for key in ("continue", "group_by", "group_wait", "group_interval", "repeat_interval"):
         if key in route:
             said[key] = route[key]

@@ -18,7 +18,6 @@ _UNITS: Final[Mapping[str, str]] = {"s": "seconds", "By": "bytes", "Cel": "celsi
 _CLIENT: Final = frozenset(
     {semconv.OPERATION_NAME, semconv.PROVIDER_NAME, semconv.REQUEST_MODEL, semconv.SERVER_ADDRESS}
 )
-_COST: Final = "otel_llm.client.cost"
 _OLDEST: Final = "otel_llm.client.active_request.max_age"
 _SPECIAL: Final = frozenset(".*+?()[]{}|$")
 
@@ -152,5 +151,5 @@ _CLIENT_METRICS: Final[Mapping[str, tuple[str, str, frozenset[str], tuple[float,
         (),
     ),
     "tokens": (semconv.METRIC_TOKEN_USAGE, semconv.UNIT_TOKENS, _CLIENT, semconv.TOKEN_BUCKETS, ()),
-    "cost": (_COST, "{USD}", _CLIENT, (), ()),
+    "cost": (semconv.METRIC_COST, semconv.UNIT_CURRENCY, _CLIENT, (), ()),
 }

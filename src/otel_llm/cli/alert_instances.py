@@ -7,11 +7,12 @@ from typing import Any, Final, Literal
 import msgspec
 
 from otel_llm.alert import message
+from otel_llm.alert.route import is_silenced
 from otel_llm.alert.rule import NAME, Rule
 from otel_llm.alert.state import PENDING_GAP, Alert
 from otel_llm.cli import output
-from otel_llm.ledger import Kept
-from otel_llm.store.alerts import Silence
+from otel_llm.ledger import Kept, Silence
+from otel_llm.store.alerts import KeptSilence
 
 _SHOWN: Final = 900.0
 """An alert is shown this long after it resolved [s]."""
@@ -106,13 +107,10 @@ def instances(kept: Sequence[Kept], rules: Sequence[Rule], now: float) -> list[I
     return sorted(found, key=lambda one: (_ORDER.index(one.state), -one.since, one.alert))
 
 
-def silenced(found: Sequence[Instance], silences: Sequence[Silence], now: float) -> list[Instance]:
+def silenced(found: Sequence[Instance], silences: Sequence[KeptSilence], now: float) -> list[Instance]:
     """The same, with those marked that a silence in force covers."""
-    active = [silence.matchers.items() for silence in silences if silence.starts <= now < silence.ends]
-    return [
-        replace(one, silenced=any(pairs <= {NAME: one.alert, **one.labels}.items() for pairs in active))
-        for one in found
-    ]
+    known = [Silence(matchers=one.matchers, starts=one.starts, ends=one.ends) for one in silences]
+    return [replace(one, silenced=is_silenced({NAME: one.alert, **one.labels}, known, now)) for one in found]
 
 
 def _state(one: Kept, alert: Alert, now: float) -> Literal["pending", "firing", "resolved"] | None:

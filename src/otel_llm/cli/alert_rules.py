@@ -16,7 +16,7 @@ def in_force(file: Path | None) -> RuleSet:
     if file is not None:
         return schema.load(file)
     settings = config.load().settings.alerts
-    return schema.load(settings.rules, defaults=settings.defaults)
+    return schema.load(settings.rules, defaults=settings.defaults, webhook=settings.webhook)
 
 
 def sound(file: Path | None) -> RuleSet:

@@ -9,7 +9,7 @@ import click
 from rich.live import Live
 from rich.text import Text
 
-from otel_llm.cli import alert_files, alert_past, alert_silences, options, output
+from otel_llm.cli import alert_files, alert_messages, alert_past, alert_silences, options, output
 from otel_llm.cli.alert_instances import Instance, instances, silenced
 from otel_llm.cli.alert_rules import in_force
 from otel_llm.cli.table import Column, print_table
@@ -188,5 +188,5 @@ def _cells(turn: Turn) -> list[str]:
     ]
 
 
-for _one in (*alert_files.COMMANDS, *alert_past.COMMANDS, *alert_silences.COMMANDS):
+for _one in (*alert_files.COMMANDS, *alert_messages.COMMANDS, *alert_past.COMMANDS, *alert_silences.COMMANDS):
     command.add_command(_one)

@@ -46,7 +46,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
+class KeptSilence:
     """Alerts that nobody is to be told of for a while.
 
     Attributes:
@@ -96,12 +96,12 @@ class AlertReader(Reader):
             for row in self._rows(query, (since, until, limit))
         ]
 
-    def silences(self) -> Sequence[Silence]:
+    def silences(self) -> Sequence[KeptSilence]:
         """All that are remembered, those that ended lately among them; the newest first."""
         query = "SELECT id, matchers, starts, ends, author, comment FROM alert_silences ORDER BY id DESC"
         names = ("id", "matchers", "starts", "ends", "author", "comment")
         return [
-            Silence(**{**dict(zip(names, row, strict=True)), "matchers": msgspec.json.decode(row[1])})
+            KeptSilence(**{**dict(zip(names, row, strict=True)), "matchers": msgspec.json.decode(row[1])})
             for row in self._rows(query)
         ]
 
