@@ -51,6 +51,16 @@ def _cost(group: Group) -> str:
     )
 
 
+def _concurrency(group: Group) -> str:
+    mean = (group.get("concurrency") or {}).get("mean")
+    return output.ABSENT if mean is None else f"{mean:.2f}"
+
+
+def _joules(group: Group) -> str:
+    each = group.get("energy_per_output_token")
+    return output.ABSENT if each is None else f"{each:.3g} J"
+
+
 def _energy(group: Group) -> str:
     energy = group.get("energy")
     return output.ABSENT if energy is None else f"{energy:,.0f} J"
@@ -68,12 +78,14 @@ _FIGURES: Final[Sequence[tuple[Column, Callable[[Group], str]]]] = (
     (Column(title="p95", right=True, rank=1), _time("duration", "p95")),
     (Column(title="QUEUE p95", right=True, rank=5), _time("queue_wait", "p95")),
     (Column(title="OUT tok/s", right=True, rank=4), _rate),
+    (Column(title="CONC", right=True, rank=8), _concurrency),
     (Column(title="IN→OUT tok", right=True, rank=3), _tokens),
     (Column(title="CACHED", right=True, rank=7), _cached),
     (Column(title="ABANDONED", right=True, rank=9), _some("abandoned")),
     (Column(title="CANCELLED", right=True, rank=9), _some("cancelled")),
     (Column(title="COST", right=True, rank=5), _cost),
     (Column(title="ENERGY", right=True, rank=5), _energy),
+    (Column(title="J/tok", right=True, rank=6), _joules),
 )
 
 COLUMNS: Final = tuple(column for column, _ in _FIGURES)
@@ -86,10 +98,16 @@ def row(group: Group) -> list[str]:
 
 
 def notes(named: Sequence[tuple[str, Group]]) -> list[str]:
-    """What a reader must know of the figures: where p99 is missing because there are too few samples."""
+    """What a reader must know of the figures: where p99 has too few samples, and where cost is not of all calls."""
     few = [
         f"{name} has {count}"
         for name, group in named
         if (count := (group.get("time_to_first_token") or {}).get("count", 0)) and count < _P99_NEEDS
     ]
-    return [f"p99 needs {_P99_NEEDS} samples: {', '.join(few)}"] if few else []
+    partly = [
+        f"{name} {output.count(group['priced'])} of {output.count(group['attempts'])}"
+        for name, group in named
+        if group.get("cost") and group["priced"] < group["attempts"]
+    ]
+    told = [f"p99 needs {_P99_NEEDS} samples: {', '.join(few)}"] if few else []
+    return [*told, *([f"COST is of {', '.join(partly)} attempts: the others have no price"] if partly else [])]

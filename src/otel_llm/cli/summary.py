@@ -10,7 +10,7 @@ from typing import Final
 import click
 from rich.text import Text
 
-from otel_llm.cli import figures, options, output
+from otel_llm.cli import bench, figures, options, output
 from otel_llm.cli.figures import Group
 from otel_llm.cli.table import Column, print_table
 from otel_llm.store.query import Filter, Reader
@@ -28,12 +28,13 @@ _SAMPLES_PER_SLICE: Final = 4
 """Fewer have no percentile worth a bar."""
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _ALL: Final = "all"
+_FORMS: Final = ("table", "md", "json", "bench")
 
 
 @click.command(cls=options.Command)
 @options.filter_options()
 @click.option("--by", type=click.Choice(_DIMENSIONS), multiple=True, help="Group by this; may be given several times.")
-@click.option("--format", "form", type=click.Choice(("table", "md", "json")), default="table", show_default=True)
+@click.option("--format", "form", type=click.Choice(_FORMS), default="table", show_default=True)
 @options.db_option
 @options.json_option
 def command(*, selection: Filter, by: tuple[str, ...], form: str, db: Path | None, as_json: bool) -> None:
@@ -41,18 +42,29 @@ def command(*, selection: Filter, by: tuple[str, ...], form: str, db: Path | Non
 
     Without --since: the hour up to the newest call. Without --by a table has a row per model, JSON one group. A call
     that was resent counts once, and failed only if its last attempt failed. TTFT is the time to the first token, TPOT
-    the time per output token after it, E2E the whole of a completed call, OUT tok/s what all calls together put out.
+    the time per output token after it, E2E the whole of a completed call, OUT tok/s what all calls together put out,
+    CONC how many were under way at once on average. With --format bench each group is the report of vllm bench serve.
     """
     as_json = as_json or form == "json"
     with options.reader(db) as store:
         selection = _ranged(store, selection)
-        document = store.summary(selection, by if by or as_json else ("model",))
+        document = store.summary(selection, by if by or as_json or form == "bench" else ("model",))
         if as_json:
             output.print_json(document)
         if not document["attempts"]:
             raise options.NoData(options.nothing_yet("No call matches."))
-        if not as_json:
+        if form == "bench" and not as_json:
+            _print_bench(document, by)
+        elif not as_json:
             _print(store, selection, document, by or ("model",), markdown=form == "md")
+
+
+def _print_bench(document: Group, by: Sequence[str]) -> None:
+    """One report a group, under its name where there are several kinds of them."""
+    for place, group in enumerate(document["groups"]):
+        if by:
+            click.echo(("\n" if place else "") + " ".join(_name(group, dimension) for dimension in by))
+        click.echo("\n".join(bench.lines(group)))
 
 
 def _ranged(store: Reader, selection: Filter) -> Filter:

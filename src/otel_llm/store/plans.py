@@ -18,6 +18,7 @@ from otel_llm.store.values import is_clean
 SPAN_FIELDS: Final = (
     *("time_to_first_token", "time_per_output_token", "queue_wait", "time_to_first_chunk", "stream_max_gap"),
     *("connection_wait", "backoff", "retry_after", "server_queue_time", "server_prefill_time", "server_decode_time"),
+    *("cost", "energy", "energy_idle"),
     *("input_tokens", "output_tokens", "resend_count", "cache_read_input_tokens", "cache_creation_input_tokens"),
     *("reasoning_output_tokens", "stream_chunks", "remaining_requests", "remaining_tokens", "max_tokens", "seed"),
     "response_id",
@@ -33,7 +34,7 @@ PARAMETER_FIELDS: Final = (
 SERIES_FIELDS: Final = (
     *("operation", "provider", "request_model", "response_model", "server_address", "server_port", "stream"),
     *("finish_reasons", "usage_source", "outcome", "error_type", "error_code", "status_code", "queue_name"),
-    "truncated",
+    *("truncated", "service_tier", "cost_currency", "cost_source", "energy_method"),
 )
 """Fields of `Call` that few values share out among many calls: columns of ``series``."""
 

@@ -19,6 +19,9 @@ from otel_llm.store.summary import GROUPINGS, summarize
 __all__ = ["AmbiguousError", "Filter", "NotFoundError", "Reader", "StoreError", "StoredSpan"]
 
 _TABLES: Final = ("spans", "logs", "points", "series", "resources", "scopes", "parameters", "streams", "rollups")
+_SCHEMA: Final = 3
+"""The oldest schema that can be read; `connection` brings older ones up to date when it writes."""
+
 _LEAST_PREFIX: Final = 4
 _TRACE_DIGITS: Final = 32
 _SPAN_DIGITS: Final = 16
@@ -50,6 +53,11 @@ class Reader:
             self._sqlite.execute("SELECT 1 FROM spans LIMIT 1")
         except sqlite3.Error as error:
             raise StoreError(str(path), expected="a store of otel-llm", found=str(error)) from error
+        if self.schema_version < _SCHEMA:
+            self._sqlite.close()
+            hint = "the next call that this version records into it brings it up to date"
+            found = f"schema {self.schema_version}"
+            raise StoreError(str(path), expected=f"schema {_SCHEMA}", found=found, hint=hint)
 
     def __enter__(self) -> Self:
         return self

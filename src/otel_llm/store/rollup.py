@@ -28,7 +28,9 @@ Hours: TypeAlias = tuple[int | None, int | None]
 MAX_AGE: Final = 400 * 86_400
 """[s] How long roll-ups are kept."""
 
-KIND_COLUMNS: Final = ("operation", "provider", "request_model", "response_model", "service", "outcome", "reported")
+KIND_COLUMNS: Final = (
+    *("operation", "provider", "request_model", "response_model", "service", "outcome", "currency", "reported"),
+)
 _FIGURES: Final = ", ".join(FIGURES)
 _OUTCOMES: Final = frozenset(
     {
@@ -168,7 +170,7 @@ def _kind_id(sqlite: sqlite3.Connection, kind: Kind, kinds: Table, unnamed: Tabl
     row = tuple(getattr(kind, name) for name in KIND_COLUMNS)
     number = kinds.known(kind) or kinds.id(sqlite, kind, row)
     if number is None:
-        bare = (kind.operation, None, None, None, None, _outcome(kind), kind.reported)
+        bare = (kind.operation, None, None, None, None, _outcome(kind), kind.currency, kind.reported)
         number = unnamed.known(bare) or unnamed.id(sqlite, bare, bare)
     return number or 0
 

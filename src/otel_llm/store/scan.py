@@ -24,6 +24,7 @@ _SAID: Final = {
     semconv.PROVIDER_NAME: "provider",
     semconv.OUTCOME: "outcome",
     semconv.USAGE_SOURCE: "usage_source",
+    semconv.COST_CURRENCY: "cost_currency",
 }
 _NUMBERS: Final = ", ".join(f"spans.{name}" for name in NUMBERS)
 

@@ -11,9 +11,9 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, compress, count, repeat
-from math import ceil, log2
-from operator import add, mul
+from itertools import accumulate, chain, compress, count, repeat
+from math import ceil, fsum, log2
+from operator import add, mul, sub
 from struct import Struct
 from typing import Final, Literal
 
@@ -76,7 +76,7 @@ class Spread:
         self._bins = bins
 
     def percentiles(self) -> dict[str, float | int | None] | None:
-        """p50, p90, p95, p99, max and count; ``None`` for no values, p99 ``None`` below 100 of them.
+        """mean, p50, p90, p95, p99, max and count; ``None`` for no values, p99 ``None`` below 100 of them.
 
         Linear between the two nearest ranks, as numpy does by default.
         """
@@ -85,6 +85,7 @@ class Spread:
             return None
         ranked = _Ranked(self.values, self._told(), *self._bounds())
         return {
+            "mean": ranked.mean(total),
             "p50": ranked.quantile(0.5),
             "p90": ranked.quantile(0.9),
             "p95": ranked.quantile(0.95),
@@ -129,6 +130,13 @@ class _Ranked:
             self._values = sorted(values)
             self._ends = range(1, len(values) + 1)
         self._most = most
+
+    def mean(self, total: int) -> float:
+        """The mean of all ``total`` values."""
+        if isinstance(self._ends, range):
+            return fsum(self._values) / total
+        times = map(sub, self._ends, chain((0,), self._ends))
+        return fsum(map(mul, self._values, times)) / total
 
     def quantile(self, fraction: float) -> float:
         """The value at ``fraction`` of the way from the least to the greatest."""

@@ -38,13 +38,17 @@ def summarize(
     output tokens divided by the time from the group's first start to its last end [token/s]. A span's model is the one
     asked for, else the one that answered.
 
+    ``concurrency`` is of attempts: ``mean`` is all their durations together by the group's time, ``max`` is told where
+    every span was read. ``cost`` adds up the ``priced`` attempts, by currency; ``energy_per_output_token`` [J] is over
+    attempts that have an energy and reported tokens.
+
     Args:
         sqlite: A connection to read with.
         asked: Which calls; its limit is not looked at.
         by: Any of `GROUPINGS`.
         exact: How many spans are read rather than their roll-ups; `EXACT` by default.
     """
-    groups: defaultdict[tuple[str | None, ...], Group] = defaultdict(Group)
+    groups: defaultdict[tuple[str | None, ...], Group] = defaultdict(lambda: Group(moments=([], [])))
 
     def group(kind: Kind, hour: int | None) -> Group:
         said = {
