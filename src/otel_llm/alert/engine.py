@@ -19,16 +19,16 @@ import msgspec
 
 from otel_llm import boundary
 from otel_llm.alert import clock, message, schema
-from otel_llm.alert.board import Board
-from otel_llm.alert.judge import Change, Judge
+from otel_llm.alert.board import MOST, Board
+from otel_llm.alert.judge import Change, Judge, Rest
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.notice import Plan
 from otel_llm.alert.processor import AlertProcessor, Intake
-from otel_llm.alert.rule import SCOPE, Group
+from otel_llm.alert.rule import NAME, SCOPE, Group
 from otel_llm.alert.schema import RuleSet
 from otel_llm.alert.signal import attempt
 from otel_llm.alert.state import Alert
-from otel_llm.alert.window import FINE, SLOT, Slot
+from otel_llm.alert.window import FINE, OTHER, SLOT, Slot
 from otel_llm.ledger import Kept, Ledger, Message, Row, Shared
 
 STEP: Final = 1.0
@@ -157,6 +157,7 @@ class _Life:
     retry_at: float = 0.0
     offset: float | None = None
     jumped_at: float = float("-inf")
+    told_of_others: bool = False
 
 
 class Engine:
@@ -243,6 +244,11 @@ class Engine:
             unsent=getattr(life.ledger, "dropped", 0),
         )
 
+    def oldest(self) -> float | None:
+        """Age of the oldest call in flight in this process [s]; may be called on any thread."""
+        intake = self._processor.intake
+        return intake.oldest(time.monotonic()) if intake.pid == os.getpid() else None
+
     def reload(self) -> RuleSet:
         """What the rules say now; they are taken up at the next step."""
         if self._life is not None:
@@ -319,11 +325,20 @@ class Engine:
             duration = -1.0 if start is None or end is None else (end - start) / 1e9
             if started is not None and (duration < 0 or started < life.jumped_at):
                 duration = ended - started
-            one = attempt(attributes, duration, failed=failed, at=now - (mono - ended))
-            if one is not None:
-                life.board.fold(one)
+            with boundary.guard("alert.fold"):  # one call that cannot be read must not cost the others
+                one = attempt(attributes, duration, failed=failed, at=now - (mono - ended))
+                if one is not None:
+                    life.board.fold(one)
         while intake.readings:
-            life.board.read(*intake.readings.popleft())
+            with boundary.guard("alert.read"):
+                life.board.read(*intake.readings.popleft())
+        if life.board.folded() and not life.told_of_others:
+            life.told_of_others = True
+            boundary.logger.warning(
+                "more series than alert rules allow (max_instances, and %d for a process); the rest is judged as one,"
+                " labelled %s",
+                *(MOST, OTHER),
+            )
         age = intake.oldest(mono)
         if age is not None:
             life.busy_until = now + _QUIET
@@ -339,10 +354,9 @@ class Engine:
             life.judge.forget()
             life.restored, life.mark = False, 0
             return
-        if not life.restored:
-            self._restore(life, ledger, now, wall)
+        ended = [] if life.restored else self._restore(life, ledger, now, wall)
         self._absorb(life, ledger)
-        self._commit(life, ledger, epoch, life.judge.tick(now, wall), now, wall)
+        self._commit(life, ledger, epoch, [*ended, *life.judge.tick(now, wall)], now, wall)
 
     def _share(self, life: _Life, ledger: Ledger, now: float) -> None:
         slots = [
@@ -369,12 +383,19 @@ class Engine:
             if group is not None and other.boot == life.boot:
                 life.board.replace(group, other.key, other.worker, other.number, Slot.unpack(other.content))
 
-    def _restore(self, life: _Life, ledger: Ledger, now: float, wall: float) -> None:
+    def _restore(self, life: _Life, ledger: Ledger, now: float, wall: float) -> list[Change]:
+        """Take up what was kept; gives the ends of alerts whose rules are gone."""
+        ended: list[Change] = []
         for kept in ledger.kept():
             gap = now - kept.at if kept.boot == life.boot else wall - kept.wall
             alert = msgspec.convert(kept.content, Alert)
-            life.judge.restore(kept.rule, kept.digest, alert, max(0.0, gap))
+            own = {NAME, *(name for name, _ in alert.labels)}
+            rest = Rest(labels={name: text for name, text in kept.labels.items() if name not in own}, wall=wall)
+            change = life.judge.restore(kept.rule, kept.digest, alert, max(0.0, gap), rest)
+            if change is not None:
+                ended.append(change)
         life.restored = True
+        return ended
 
     def _commit(
         self, life: _Life, ledger: Ledger, epoch: int, changes: Sequence[Change], now: float, wall: float

@@ -18,7 +18,6 @@ _UNITS: Final[Mapping[str, str]] = {"s": "seconds", "By": "bytes", "Cel": "celsi
 _CLIENT: Final = frozenset(
     {semconv.OPERATION_NAME, semconv.PROVIDER_NAME, semconv.REQUEST_MODEL, semconv.SERVER_ADDRESS}
 )
-_OLDEST: Final = "otel_llm.client.active_request.max_age"
 _SPECIAL: Final = frozenset(".*+?()[]{}|$")
 
 
@@ -56,7 +55,7 @@ def exposed(condition: Condition, names: Names, units: Mapping[str, str]) -> Exp
     metric, said = condition.group.source
     unit = condition.about.unit or units.get(metric, "")
     if condition.signal == "inflight_max_age":
-        metric = _OLDEST
+        metric = semconv.METRIC_ACTIVE_REQUEST_MAX_AGE
     return Exposed(
         name=named(metric, unit, names, gauge=True), matchers=tuple(match(name, (value,)) for name, value in said)
     )

@@ -56,6 +56,19 @@ class Change:
         return fingerprint(self.rule.name, self.alert.labels)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What is known of an alert whose rule is gone.
+
+    Attributes:
+        labels: Those that the rule added.
+        wall: The date [s].
+    """
+
+    labels: Mapping[str, str]
+    wall: float
+
+
 class Judge:
     """Rules, and the state of their alerts.
 
@@ -151,12 +164,29 @@ class Judge:
         self.board.resize(rules)
         return changes
 
-    def restore(self, name: str, digest: str, alert: Alert, gap: float) -> None:
-        """Take up an alert that an earlier process, or another one, kept ``gap`` seconds ago."""
+    def restore(self, name: str, digest: str, alert: Alert, gap: float, rest: Rest) -> Change | None:
+        """Take up an alert that an earlier process, or another one, kept ``gap`` seconds ago.
+
+        Args:
+            name: Of its rule.
+            digest: Of the rule as it was then.
+            alert: As it was kept.
+            gap: [s]
+            rest: What is known of a rule that is gone.
+
+        Returns:
+            The end of an alert that fires and whose rule is gone.
+        """
         rule = self.rule(name)
         if rule is not None:
             changed = rule.digest != digest
             self.alerts[name, alert.labels] = state.resume(alert, gap, changed=changed)
+            return None
+        if alert.state == "inactive":
+            return None
+        gone = Rule(name=name, group="", interval=10.0, conditions=(), labels=rest.labels)
+        after, notice = state.remove(gone, alert, rest.wall)
+        return Change(rule=gone, alert=after, before=alert.state, notice=notice)
 
     def forget(self) -> None:
         """Let go of every alert: another process judges now."""

@@ -16,7 +16,7 @@ from otel_llm.alert import notice, template
 from otel_llm.alert.notice import Plan
 from otel_llm.alert.overlay import CONDITION, MEASURED, SLO, Overlay
 from otel_llm.alert.pick import Draft, Pick, WrongError
-from otel_llm.alert.rule import NAME, REASON, SCOPE, Condition, Group, Rule, Slo
+from otel_llm.alert.rule import NAME, REASON, SCOPE, Condition, Group, Rule, Slo, label_name
 from otel_llm.alert.signal import STATS, Signal
 from otel_llm.document import Document, Fault, did_you_mean, parse, quote, read
 
@@ -187,6 +187,9 @@ class _Maker:
             annotations=pick.texts("annotations"),
             where=document.where(f"{place}.alert"),
         )
+        shortest = min(condition.window for condition in conditions)
+        if seconds > shortest:
+            interval.fail("interval", f"at most the shortest window, {shortest:g}s", f"{seconds:g}s")
         _check_texts(rule, pick)
         return rule
 
@@ -335,6 +338,9 @@ def _check_texts(rule: Rule, pick: Pick) -> None:
     for name in rule.labels:
         if name in _RESERVED_LABELS or not name.isidentifier() or not name.isascii():
             pick.fail("labels", "label names of letters, digits and _ that are not reserved", quote(name))
+    told_apart = {label_name(name) for name in rule.conditions[0].group.by}
+    for name in told_apart.intersection(rule.labels):
+        pick.fail("labels", "labels that by does not tell alerts apart by", quote(name))
     for texts, key in ((rule.annotations, "annotations"), (rule.labels, "labels")):
         for text in texts.values():
             if fault := template.fault(text):

@@ -74,6 +74,12 @@ def register(meter: Meter, engine: Engine, outlet: Counting | None) -> None:
         unit=semconv.UNIT_RATIO,
         description="Where an alert stands: 0 inactive, 1 pending, 2 firing.",
     )
+    meter.create_observable_gauge(
+        semconv.METRIC_ACTIVE_REQUEST_MAX_AGE,
+        [_guarded(lambda: [Observation(engine.oldest() or 0.0)])],
+        unit=semconv.UNIT_SECONDS,
+        description="Age of the oldest inference in flight.",
+    )
     meter.create_observable_counter(
         semconv.METRIC_ALERT_NOTIFICATIONS,
         [_guarded(lambda: _notifications(engine, outlet))],

@@ -643,6 +643,13 @@ _METRIC_TERMS: Final = (
         words=("operations",),
     ),
     Term(
+        name=semconv.METRIC_ACTIVE_REQUEST_MAX_AGE,
+        kind="metric",
+        unit="s",
+        meaning="Age of the oldest inference of the process that has not ended; 0 where none is in flight.",
+        source="the alert processor's table of calls in flight",
+    ),
+    Term(
         name=semconv.METRIC_ACTIVE_REQUESTS,
         kind="metric",
         unit=semconv.UNIT_REQUESTS,
@@ -1088,7 +1095,7 @@ _SETTING_TERMS: Final = (
         unit=semconv.UNIT_SECONDS,
         meaning="How long the store keeps what it has.",
         source="user",
-        words=("retention",),
+        words=("retention", "max_age"),
     ),
     Term(
         name="record.enabled",
