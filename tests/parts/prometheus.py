@@ -17,12 +17,13 @@ from parts.ports import free_ports
 from parts.processes import started
 
 PROGRAMS = PARTS / "prometheus/usr/bin"
+SHARE = PARTS / "prometheus/usr/share"
 
 
 def program(name: str) -> Path:
     """``promtool``, ``prometheus``, ``prometheus-alertmanager`` or ``amtool``; fetching it is not a test's work."""
     binary = PROGRAMS / name
-    if not binary.exists():
+    if not binary.exists() or not SHARE.exists():
         pytest.fail(f"no {name} at {binary}: run .ci/prometheus/fetch.sh once")
     return binary
 
@@ -102,7 +103,8 @@ def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Abst
 @contextmanager
 def _running(binary: Path, arguments: Sequence[str], folder: Path) -> Iterator[Server]:
     (port,) = free_ports(1)
-    command = [str(binary), *arguments, f"--web.listen-address=127.0.0.1:{port}"]
+    # Alertmanager finds its template where it is started.
+    command = ["env", "-C", str(SHARE), str(binary), *arguments, f"--web.listen-address=127.0.0.1:{port}"]
     url = f"http://127.0.0.1:{port}"
     with started(command, log=folder / "log.txt", ready=lambda: _is_ready(url)) as process:
         yield Server(url=url, folder=folder, process=process)

@@ -19,7 +19,10 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
+from parts.ports import free_ports
+
 HANGS_FOR = 60.0
+STARTS_WITHIN = 30.0
 
 
 @dataclass(slots=True)
@@ -128,7 +131,7 @@ class Mailbox:
 
     def authenticate(self, _server: SMTP, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         self.logins.append((data.login, data.password))
-        return AuthResult(success=data.password == b"right")
+        return AuthResult(success=data.password == b"right", handled=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +152,9 @@ def mail_server(trust: Trust, *, tls: str = "starttls", login: bool = False) -> 
         options = {"ssl_context": trust.server}
     if login:
         options |= {"authenticator": box.authenticate, "auth_required": True, "auth_require_tls": tls == "starttls"}
-    controller = Controller(box, hostname="localhost", port=0, **options)
-    # Its own look whether it started connects to the port that was asked for, which is none.
-    controller._trigger_server = lambda: None
+    (box.port,) = free_ports(1)
+    controller = Controller(box, hostname="127.0.0.1", port=box.port, ready_timeout=STARTS_WITHIN, **options)
     controller.start()
-    box.port = controller.server.sockets[0].getsockname()[1]
     try:
         yield box
     finally:
