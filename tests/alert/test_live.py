@@ -1,0 +1,214 @@
+"""Applications in processes of their own, one store, real receivers: each alert is told once, whatever dies."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from parts.receivers import Answer
+
+RULES = """
+receivers:
+- name: ops
+  webhook: {{url: "{url}", allow_private: true}}
+route: {{receiver: ops, group_wait: 0s, group_interval: 0s}}
+groups:
+- name: g
+  interval: 1s
+  rules:
+  - alert: Errors
+    signal: error_rate
+    window: 10s
+    threshold: 0.5
+    min_samples: 4
+    keep_firing_for: 0s
+    cooldown: 0s
+    labels: {{severity: critical}}
+    annotations: {{summary: "{{{{ value | pct }}}} of calls fail"}}
+"""
+
+APPLICATION = """
+import sys, time
+import otel_llm
+otel_llm.instrument()
+from opentelemetry import trace
+from otel_llm import semconv
+tracer = trace.get_tracer("application")
+for line in sys.stdin:
+    word = line.strip()
+    failed = {semconv.OUTCOME: "error", semconv.ERROR_TYPE: "500"} if word == "fail" else {}
+    durations = []
+    for _ in range(10_000 if word == "many" else 10):
+        before = time.perf_counter()
+        tracer.start_span("chat m", attributes={semconv.OPERATION_NAME: "chat", **failed}).end()
+        durations.append(time.perf_counter() - before)
+    durations.sort()
+    print(word, durations[int(len(durations) * 0.99)], flush=True)
+"""
+WITHIN = 30.0
+
+
+def wait_for(condition, within=WITHIN):
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class Application:
+    """A process that makes calls when it is told to."""
+
+    def __init__(self, folder, **environ):
+        settings = {
+            "OTEL_LLM_STORE_PATH": str(folder / "calls.db"),
+            "OTEL_LLM_ALERTS_RULES": str(folder / "rules.yaml"),
+            "OTEL_LLM_ALERTS_DEFAULTS": "false",
+            "OTEL_LLM_PROBE_HOST": "false",
+            "OTEL_LLM_PROBE_GPU": "false",
+            **environ,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", APPLICATION],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **settings},
+        )
+
+    def say(self, word):
+        """The 99th percentile of a span [s]."""
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline().split()[1])
+
+    def leave(self):
+        """How long the exit took [s]."""
+        before = time.monotonic()
+        self.process.stdin.close()
+        self.process.wait(WITHIN)
+        return time.monotonic() - before
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(WITHIN)
+
+
+@pytest.fixture
+def start(tmp_path, hook):
+    (tmp_path / "rules.yaml").write_text(RULES.format(url=hook.url))
+    started = []
+
+    def run(**environ):
+        started.append(Application(tmp_path, **environ))
+        return started[-1]
+
+    yield run
+    for one in started:
+        if one.process.poll() is None:
+            one.kill()
+        one.process.stdin.close()
+        one.process.stdout.close()
+
+
+def statuses(hook):
+    return [alert["status"] for alert in hook.alerts()]
+
+
+def owner(folder):
+    with sqlite3.connect(folder / "calls.db") as database:
+        return database.execute("SELECT owner FROM alert_lease").fetchone()
+
+
+@pytest.mark.slow
+def test_failing_calls_are_told_once_and_their_end_once(start, hook, tmp_path):
+    application = start()
+    application.say("fail")
+    wait_for(lambda: statuses(hook) == ["firing"])
+    assert hook.alerts()[0]["annotations"]["summary"] == "100% of calls fail"
+    application.say("ok")
+    application.say("ok")
+    wait_for(lambda: application.say("ok") and statuses(hook) == ["firing", "resolved"])
+    application.leave()
+    with sqlite3.connect(tmp_path / "calls.db") as database:
+        events = database.execute("SELECT count(*) FROM logs WHERE event_name = 'otel_llm.alert'").fetchone()
+        metrics = {name for (name,) in database.execute("SELECT DISTINCT name FROM streams")}
+    assert events == (2,)
+    assert {"otel_llm.alert.state", "otel_llm.alert.notifications", "otel_llm.alert.evaluations"} <= metrics
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_tells_and_when_it_is_killed_the_other_tells_no_more_than_the_end(start, hook, tmp_path):
+    first = start()
+    first.say("fail")
+    wait_for(lambda: (tmp_path / "calls.db").exists() and owner(tmp_path) is not None)
+    judge = owner(tmp_path)
+    second = start()
+    second.say("fail")
+    wait_for(lambda: statuses(hook) == ["firing"])
+    first.kill()
+    second.say("fail")
+    wait_for(lambda: owner(tmp_path) != judge)
+    time.sleep(3)
+    assert statuses(hook) == ["firing"]
+    wait_for(lambda: second.say("ok") and statuses(hook) == ["firing", "resolved"])
+
+
+@pytest.mark.slow
+def test_a_restart_while_it_fires_tells_nothing_again(start, hook):
+    first = start()
+    first.say("fail")
+    wait_for(lambda: statuses(hook) == ["firing"])
+    first.leave()
+    second = start()
+    second.say("fail")
+    time.sleep(4)
+    assert statuses(hook) == ["firing"]
+    wait_for(lambda: second.say("ok") and statuses(hook) == ["firing", "resolved"])
+
+
+@pytest.mark.slow
+def test_a_receiver_that_hangs_slows_no_span_and_holds_no_exit(start, hook, tmp_path):
+    plain = start(OTEL_LLM_ALERTS_MODE="off", OTEL_LLM_STORE_PATH=str(tmp_path / "other.db"))
+    plain.say("fail")
+    hook.answer = lambda _: Answer(hangs=True)
+    application = start()
+    application.say("fail")
+    wait_for(lambda: hook.requests)
+    pairs = [(plain.say("many"), application.say("many")) for _ in range(3)]  # by turns, for the machine has other work
+    quiet, hung = (min(times) for times in zip(*pairs, strict=True))
+    print(f"p99 of a span: {quiet * 1e6:.0f} us quiet, {hung * 1e6:.0f} us while the receiver hangs")
+    assert hung < 2 * quiet
+    took = application.leave()
+    print(f"exit: {took:.2f} s")
+    assert took < 2.0 + 0.5  # half a second for Python's own
+
+
+@pytest.mark.slow
+def test_the_variable_alone_is_enough_for_a_webhook(start, hook, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("groups:" + RULES.format(url="").partition("groups:")[2])
+    application = start(OTEL_LLM_ALERTS_WEBHOOK=hook.url)
+    application.say("fail")
+    wait_for(lambda: statuses(hook) == ["firing"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["off", "alertmanager"])
+def test_in_other_modes_no_receiver_is_told(start, hook, mode, tmp_path):
+    application = start(OTEL_LLM_ALERTS_MODE=mode, OTEL_LLM_ALERTS_URL=f"http://localhost:{hook.port}")
+    application.say("fail")
+    wait_for(lambda: hook.requests if mode == "alertmanager" else _fires(tmp_path))
+    time.sleep(1.5)
+    assert {request.path for request in hook.requests} <= {"/api/v2/alerts"}
+
+
+def _fires(folder):
+    try:
+        with sqlite3.connect(folder / "calls.db") as database:
+            return database.execute("SELECT 1 FROM alert_state WHERE state = 'firing'").fetchone()
+    except sqlite3.OperationalError:
+        return None
