@@ -66,7 +66,7 @@ def test_a_completion_of_llama_is_one_span_without_the_users_folders(recorded, l
     span = only(recorded)
     said = span.attributes
     assert span.name == "text_completion fox-Q4.gguf"
-    assert said[semconv.PROVIDER_NAME] == "llama.cpp"
+    assert said[semconv.PROVIDER_NAME] == "llama_cpp"
     assert (said[semconv.USAGE_INPUT_TOKENS], said[semconv.USAGE_OUTPUT_TOKENS]) == (4, 3)
     assert said[semconv.USAGE_SOURCE] == "provider"
     assert said[semconv.RESPONSE_FINISH_REASONS] == ("length",)
@@ -389,7 +389,7 @@ CHAT = {"model": "smollm2", "messages": MESSAGES, "max_tokens": 8, "temperature"
 def test_a_real_model_in_this_process_is_one_span_with_its_own_counts(recorded, model):
     answer = model.handle_chat_completions(CHAT)
     said = only(recorded).attributes
-    assert said[semconv.PROVIDER_NAME] == "llama.cpp"
+    assert said[semconv.PROVIDER_NAME] == "llama_cpp"
     assert said[semconv.USAGE_INPUT_TOKENS] == answer["usage"]["prompt_tokens"]
     assert said[semconv.USAGE_OUTPUT_TOKENS] == answer["usage"]["completion_tokens"] == 8
     assert said[semconv.RESPONSE_ID] == answer["id"]

@@ -303,3 +303,21 @@ def test_a_stream_is_known_by_its_first_bytes_however_few_come_at_once(size, kin
 @given(st.binary(max_size=300), st.sampled_from([SSE, "application/json", "application/x-ndjson"]), st.booleans())
 def test_any_bytes_are_read_without_an_error(body, kind, claude):
     read(cut(body, 7), content_type=kind, kind=anthropic if claude else openai)
+
+
+def test_a_stream_that_never_carries_output_is_not_read_to_its_end_but_counted(monkeypatch):
+    monkeypatch.setattr(reading, "_MOST_SILENT", 10)
+    read_of = []
+
+    class Format:
+        @staticmethod
+        def read(body, facts):
+            read_of.append(body)
+            return openai.read(body, facts)
+
+    silent = [{"x": number} for number in range(1000)]
+    one = read([sse(*silent, done=False), sse(chunk("a"), chunk(finish="stop"), USAGE)], kind=Format)
+    assert len(read_of) < 30
+    assert one.chunks == 1003
+    assert (one.first_token_at, one.output_chunks) == (None, None)
+    assert (one.facts.output_tokens, one.facts.done) == (3, True)

@@ -52,6 +52,8 @@ class ManualCall:
         self._started_ns = 0
         self._first_token_at: float | None = None
         self._once = [True]
+        self._counted: list[bool] = []
+        self._is_outer = False
         self._key: tuple[Any, ...] = ()
         self._stay: Stay | None = None
         self._stayed: float | None = None
@@ -153,9 +155,10 @@ class ManualCall:
             recorder = transport.recorder()
             self._key = identity(self._known.operation, self._known.provider, self._known.request_model)
             self._span = self._open(recorder)
-            recorder.metrics.begin(self._key)
-            recorder.open.add(self)
             self._recorder = recorder
+            recorder.open.add(self)
+            recorder.metrics.begin(self._key)
+            self._counted.append(True)
             if recorder.costs is not None and self._known.provider in recorder.costs.OWN_SERVERS:
                 self._stay = recorder.costs.stay(None, None, self._started_at)
 
@@ -183,6 +186,8 @@ class ManualCall:
             with boundary.guard("client.end"):
                 self._conclude(error, ended_at)
         finally:
+            with boundary.guard("client.metrics"):
+                self._uncount()
             with boundary.ending(self):
                 self._close(self._started_ns + round((ended_at - self._started_at) * 1e9))
 
@@ -195,21 +200,37 @@ class ManualCall:
         self.end(GeneratorExit())
 
     def _close(self, ended_ns: int) -> None:
-        self._span.end(ended_ns)
+        if not self._is_outer:
+            self._span.end(ended_ns)
 
     def give_up(self) -> None:
         """A fault of ours kept `end` from its work: end the span with what is on it."""
         self._once.clear()
-        if self._span.is_recording():
+        if self._recorder is not None:
+            self._recorder.open.discard(self)
+        if self._pid != os.getpid():
+            return
+        with boundary.guard("client.metrics"):
+            self._uncount()
+        if not self._is_outer and self._span.is_recording():
             self._span.end()
+
+    def _uncount(self) -> None:
+        """The call is in flight no more; once, and only if it was counted."""
+        try:
+            self._counted.pop()
+        except IndexError:
+            return
+        if self._recorder is not None:
+            self._recorder.metrics.end(self._key)
 
     def _conclude(self, error: BaseException | None, ended_at: float) -> None:
         recorder = self._recorder
         if recorder is None:
             return  # it could not begin
-        recorder.metrics.end(self._key)
         if self._stay is not None:
-            self._stayed = self._stay(ended_at)
+            with boundary.guard("record.cost"):
+                self._stayed = self._stay(ended_at)
         told = self._tell(error, ended_at)
         if told["outcome"] == semconv.OUTCOME_ERROR:
             self._span.set_status(Status(StatusCode.ERROR, self._describe(error)))

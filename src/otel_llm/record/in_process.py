@@ -50,7 +50,6 @@ class Inference(ManualCall):
             )
         )
         self._said.update(opening.request)
-        self._outer: Span | None = None
         self._failed = False
         self._chunks = 0
         self._output_chunks = 0
@@ -82,23 +81,20 @@ class Inference(ManualCall):
         self._first_token_at = self._started_at + seconds
 
     def _open(self, recorder: "recording.Recorder") -> Span:
-        self._outer = peers.outer_span(otel_context.get_current())
-        return self._outer or super()._open(recorder)
-
-    def _close(self, ended_ns: int) -> None:
-        if self._outer is None:
-            super()._close(ended_ns)
+        outer = peers.outer_span(otel_context.get_current())
+        self._is_outer = outer is not None
+        return outer or super()._open(recorder)
 
     def _conclude(self, error: BaseException | None, ended_at: float) -> None:
-        outer = self._outer
-        if outer is None or self._recorder is None:
+        outer = self._span
+        if not self._is_outer or self._recorder is None:
             super()._conclude(error, ended_at)
             return
-        self._recorder.metrics.end(self._key)
         told = {**self._tell(error, ended_at), "provider": self._known.provider}
         call = Call(**told, request_model=self._known.request_model)
         if self._stay is not None:
-            self._stayed = self._stay(ended_at)
+            with boundary.guard("record.cost"):
+                self._stayed = self._stay(ended_at)
         call = self._recorder.price(call, self._stayed)
         peers.enrich(outer, call)
         if not peers.is_told_by_hand(outer):
@@ -143,10 +139,14 @@ def perform(ask: Callable[[], Opening], step: Callable[[], Any], read: Read) -> 
         return step()
     result = run(inference, step)
     if isinstance(result, GeneratorType):
-        return _stream(result, inference, read, transport.Orphan(inference))
+        held = None
+        with boundary.guard("local.stream"):
+            held = transport.Orphan(inference)
+        return _stream(result, inference, read, held)
     with boundary.guard("local.read"):
         read(result, inference)
-    inference.end()
+    with boundary.ending(inference):
+        inference.end()
     return result
 
 
@@ -157,30 +157,37 @@ def begin(ask: Callable[[], Opening]) -> Inference | None:
             return None
         if _is_answer(transport.recorder()):
             return None
-        inference = Inference(ask())
-        inference.begin()
         transport.reaper.attend()
+        inference = Inference(ask())
+        # Last, for a fault after it would leave a span that nobody ends.
+        inference.begin()
         return inference
     return None
 
 
 def run(inference: Inference, step: Callable[[], Any]) -> Any:
     """Do ``step`` with the call's span current; an exception ends the call."""
-    token = otel_context.attach(inference.context)
+    token = None
+    with boundary.guard("local.enter"):
+        token = otel_context.attach(inference.context)
     try:
         return step()
     except BaseException as error:
-        inference.end(error)
+        with boundary.ending(inference):
+            inference.end(error)
         raise
     finally:
-        recording.detach(token)
+        with boundary.guard("local.leave"):
+            recording.Recording.leave(token)
 
 
 def _stream(
-    items: Generator[Any, Any, Any], inference: Inference, read: Read, _held: transport.Orphan
+    items: Generator[Any, Any, Any], inference: Inference, read: Read, _held: transport.Orphan | None
 ) -> Generator[Any, Any, Any]:
     """``items`` as they are; ``_held`` ends the call of a stream that is let go before it is begun."""
-    context = inference.context
+    context = otel_context.get_current()
+    with boundary.guard("local.enter"):
+        context = inference.context
     try:
         while True:
             token = otel_context.attach(context)
@@ -189,16 +196,19 @@ def _stream(
             except StopIteration as stop:
                 return stop.value
             finally:
-                recording.detach(token)
+                with boundary.guard("local.leave"):
+                    recording.detach(token)
             with boundary.guard("local.read"):
                 inference.chunk(carries=read(item, inference))
             yield item
     except BaseException as error:
-        transport.fail(inference, error)
+        with boundary.ending(inference):
+            transport.fail(inference, error)
         raise
     finally:
         items.close()
-        inference.end()
+        with boundary.ending(inference):
+            inference.end()
 
 
 def stated(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -251,7 +261,10 @@ def wrapper(make: Callable[..., tuple[Callable[[], Opening], Read]]) -> Callable
     """A wrapper for `wrapt` around a library's method: ``make`` says what is asked and how to read what comes."""
 
     def wrap(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        ask, read = make(wrapped, instance, args, kwargs)
-        return perform(ask, partial(wrapped, *args, **kwargs), read)
+        step = partial(wrapped, *args, **kwargs)
+        made = None
+        with boundary.guard("local.begin"):
+            made = make(wrapped, instance, args, kwargs)
+        return step() if made is None else perform(made[0], step, made[1])
 
     return wrap

@@ -25,6 +25,9 @@ _HEAD: Final = 16_384
 _LAST: Final = 8
 """Messages at a stream's end that are always read: finish, usage and whatever trails them."""
 
+_MOST_SILENT: Final = 4096
+"""Messages at a stream's start that are read without any output: a million of them would cost the host seconds."""
+
 
 class Reading:
     """The body of one answer.
@@ -166,7 +169,7 @@ class Reading:
         messages, rest = ([], self._buffer) if self._cut else framing.split(kind, self._buffer)
         self._buffer = rest
         for position, message in enumerate(messages):
-            if self._meet(message, now):
+            if self._meet(message, now) or self._silent >= _MOST_SILENT:
                 self._hold(framing.join(kind, messages[position + 1 :]) + rest)
                 return
         if len(rest) > HELD:

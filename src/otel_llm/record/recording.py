@@ -178,7 +178,7 @@ class Recording:
     """
 
     __slots__ = (
-        *("_attempt", "_captured", "_format", "_head", "_is_outer", "_key", "_once", "_opening"),
+        *("_attempt", "_captured", "_counted", "_format", "_head", "_is_outer", "_key", "_once", "_opening"),
         *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns", "_statement"),
         *("_stay", "_waited", "context", "left"),
     )
@@ -214,8 +214,10 @@ class Recording:
         # Last, for a fault after it would leave a span that nobody ends.
         self._span = outer or self._start_span(parent, previous)
         self.context = inner if outer else trace.set_span_in_context(self._span, inner)
+        self._counted: list[bool] = []
         with boundary.guard("record.metrics"):
             recorder.metrics.begin(self._key)
+            self._counted.append(True)
         self._statement: Statement | None = None
         self._stay: Stay | None = None
         if recorder.costs is not None:
@@ -226,7 +228,8 @@ class Recording:
                 self._statement = recorder.witness(self._attempt.host, self._attempt.port)
         recorder.open.add(self)
         if recorder.capture is not None and self._span.is_recording():
-            self._captured = recorder.capture.begin(known, opening.operation, request)
+            with boundary.guard("record.content"):
+                self._captured = recorder.capture.begin(known, opening.operation, request)
         if outer is not None:
             with boundary.guard("record.peers"):
                 peers.join(outer, self)
@@ -279,15 +282,18 @@ class Recording:
         """The answer's head is here."""
         with boundary.guard("record.respond"):
             self._head = head = read_head(status, raw_headers)
-            self._reading = (Reading if self._captured is None else self._captured.reading)(
-                self._format,
-                self._recorder.clock,
-                head.content_type,
-                framing.inflater(head.content_encoding, INFLATED, sys.modules),
-                array=self._opening.array and not head.is_error,
-            )
+            self._reading = self._read(head)
             if head.tells_limits:
                 self._recorder.metrics.hear(self._limited(), head, self._recorder.clock())
+
+    def _read(self, head: Head) -> Reading:
+        known, clock, kind = self._format, self._recorder.clock, head.content_type
+        inflater = framing.inflater(head.content_encoding, INFLATED, sys.modules)
+        array = self._opening.array and not head.is_error
+        if self._captured is not None:
+            with boundary.guard("record.content"):
+                return self._captured.reading(known, clock, kind, inflater, array=array)
+        return Reading(known, clock, kind, inflater, array=array)
 
     def _limited(self) -> Key:
         """What names a rate limit: whose it is, for which model and where."""
@@ -337,8 +343,20 @@ class Recording:
             self._end(None)
         self._once.clear()
         self._recorder.open.discard(self)
-        if not self._is_outer and self._pid == os.getpid() and self._span.is_recording():
+        if self._pid != os.getpid():
+            return
+        with boundary.guard("record.metrics"):
+            self._uncount()
+        if not self._is_outer and self._span.is_recording():
             self._span.end()
+
+    def _uncount(self) -> None:
+        """The call is in flight no more; once, and only if it was counted."""
+        try:
+            self._counted.pop()
+        except IndexError:
+            return
+        self._recorder.metrics.end(self._key)
 
     def _end(self, outcome: str | None, error: BaseException | None = None) -> None:
         try:
@@ -354,7 +372,7 @@ class Recording:
                 self._conclude(outcome, error, ended_at)
         finally:
             with boundary.guard("record.metrics"):
-                self._recorder.metrics.end(self._key)
+                self._uncount()
             with boundary.guard("record.span"):
                 if self._is_outer:
                     peers.part(self._span, self)
@@ -363,7 +381,10 @@ class Recording:
 
     def _conclude(self, outcome: str | None, error: BaseException | None, ended_at: float) -> None:
         """Put what is known on the span and into the metrics."""
-        stayed = None if self._stay is None else self._stay(ended_at)
+        stayed = None
+        if self._stay is not None:
+            with boundary.guard("record.cost"):
+                stayed = self._stay(ended_at)
         if self._reading is not None:
             self._finish_reading(self._reading)
         end = End(
@@ -386,7 +407,8 @@ class Recording:
                     self._span.set_attributes(stated)
         if self._captured is not None and self._recorder.capture is not None:
             reasons = self._reading.facts.finish if self._reading is not None else {}
-            self._recorder.capture.publish(self._span, self._captured, reasons, call)
+            with boundary.guard("record.content"):
+                self._recorder.capture.publish(self._span, self._captured, reasons, call)
         with boundary.guard("record.metrics"):
             if not (self._is_outer and peers.is_told_by_hand(self._span)):
                 shared = not peers.is_measured(self._span)

@@ -24,16 +24,20 @@ def patch(module: Any) -> None:
 
 
 def _generate(wrapped: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    said = in_process.stated(wrapped, args, kwargs)
+    said: Mapping[str, Any] = kwargs
+    with boundary.guard("local.begin"):
+        said = in_process.stated(wrapped, args, kwargs)
     inference = in_process.begin(partial(_ask, model, said))
     if inference is None:
         return wrapped(*args, **kwargs)
     if kwargs.get("streamer") is not None:
-        kwargs = {**kwargs, "streamer": _Streamer(kwargs["streamer"], inference)}
+        with boundary.guard("local.begin"):
+            kwargs = {**kwargs, "streamer": _Streamer(kwargs["streamer"], inference)}
     result = in_process.run(inference, partial(wrapped, *args, **kwargs))
     with boundary.guard("local.read"):
         _read(result, model, said, inference)
-    inference.end()
+    with boundary.ending(inference):
+        inference.end()
     return result
 
 
@@ -49,7 +53,8 @@ class _Streamer(wrapt.ObjectProxy):  # type: ignore[type-arg]
         """Take the prompt first, then each token."""
         self._self_pieces += 1
         if self._self_pieces > 1:
-            self._self_inference.first_token()
+            with boundary.guard("local.read"):
+                self._self_inference.first_token()
         return self.__wrapped__.put(value)
 
 

@@ -42,16 +42,19 @@ def _handle(
     if inference is None:
         return wrapped(*args, **kwargs)
     stopped: list[bool] = []
-    read = _read_piece if _mapping(request).get("stream") is True else _read
+    read: in_process.Read = _read
+    with boundary.guard("local.begin"):
+        read = _read_piece if _mapping(request).get("stream") is True else _read
     told = partial(_tell, callback, inference, read, stopped)
     if len(args) > 1:
         args = (args[0], told, *args[2:])
     else:
         kwargs = {**kwargs, "callback": told}
     result = in_process.run(inference, partial(wrapped, *args, **kwargs))
-    if stopped:
-        inference.close()
-    inference.end()
+    with boundary.ending(inference):
+        if stopped:
+            inference.close()
+        inference.end()
     return result
 
 
