@@ -2,7 +2,10 @@
 
 import asyncio
 import gc
+import importlib
+import sys
 from itertools import count
+from pathlib import Path
 
 import aiohttp
 import httpx2
@@ -11,7 +14,9 @@ import urllib3
 
 from otel_llm.record.client import call, metric
 from otel_llm.record.decorator import traced
+from otel_llm.record.queues import queue
 
+STAND_INS = str(Path(__file__).with_name("stand_ins"))
 CHAT = "/v1/chat/completions"
 BODY = {"model": "m", "stream": True, "messages": []}
 LATE = 0.05
@@ -31,9 +36,9 @@ class Scene:
 
 
 class Httpx2(Scene):
-    def read(self):
+    def read(self, body=BODY):
         with httpx2.Client(trust_env=False, verify=False, follow_redirects=True, timeout=5) as client:
-            response = client.post(self.url, json=BODY)
+            response = client.post(self.url, json=body)
             return response.status_code, response.content, sorted(response.extensions)
 
     def leave(self):
@@ -60,6 +65,16 @@ class Httpx2(Scene):
         transport = httpx2.MockTransport(lambda _request: httpx2.Response(200, json={"model": "m"}))
         with httpx2.Client(transport=transport) as client:
             return client.post("http://127.0.0.1" + CHAT, json=BODY).content
+
+
+class Content(Scene):
+    """Its content is captured."""
+
+    def read(self):
+        said = {"role": "user", "content": "hi"}
+        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        parts = [{"role": "user", "parts": [{"text": "hi"}]}]
+        return Httpx2.read(self, {**BODY, "messages": [said], "tools": [tool], "system": "s", "contents": parts})
 
 
 class Httpx2Async(Scene):
@@ -175,6 +190,67 @@ class Manual(Scene):
         return asyncio.run(all_items())
 
 
+class Waiting(Scene):
+    """Queues of the application's own around calls."""
+
+    def ticket(self):
+        ticket = queue("work").enqueue()
+        with ticket:
+            return Httpx2.read(self)
+
+    def block(self):
+        with queue("work").wait():
+            pass
+        return Httpx2.read(self)
+
+    def tasks(self):
+        async def both():
+            async with queue("work").wait():
+                pass
+            async with queue("work").enqueue():
+                return 1
+
+        return asyncio.run(both())
+
+
+class Local(Scene):
+    """Models in this process, as far as a stand-in is one."""
+
+    def _of(self, module, *path):
+        sys.path.insert(0, STAND_INS)
+        try:
+            found = importlib.import_module(module)
+        finally:
+            sys.path.remove(STAND_INS)
+        for name in path:
+            found = getattr(found, name)
+        return found
+
+    def whole(self):
+        return self._of("llama_cpp", "Llama")("/models/fox.gguf")("Once", max_tokens=3)["choices"][0]["text"]
+
+    def stream(self):
+        items = self._of("llama_cpp", "Llama")("/models/fox.gguf")("Once", max_tokens=3, stream=True)
+        return [item["choices"][0]["text"] for item in items]
+
+    def left(self):
+        items = self._of("llama_cpp", "Llama")("/models/fox.gguf")("Once", max_tokens=3, stream=True)
+        first = next(items)["choices"][0]["text"]
+        items.close()
+        return first
+
+    def broken(self):
+        return self._of("llama_cpp", "Llama")("/models/fox.gguf")("bad")
+
+    def around(self):
+        with call("chat", model="m"):
+            return self.whole()
+
+    def tensors(self):
+        module = self._of("transformers.generation.utils")
+        return module.GenerationMixin().generate(module.Tensor(1, 3), max_new_tokens=2).shape
+
+
 @traced(model="m")
 def _plain(value):
     return value
@@ -215,6 +291,15 @@ CALLS = [
     *((Httpx2, "read", "bedrock", f"/model/m/{door}") for door in ("converse", "converse-stream", "invoke")),
     (Httpx2, "read", "bedrock", "/model/m/invoke-with-response-stream"),
     *((Manual, how, "whole", CHAT) for how in ("block", "broken", "async_block", "around", "measure", "plain")),
+    *(
+        (Content, "read", case, path)
+        for case in ("stream", "whole")
+        for path in (CHAT, "/v1/messages", "/v1/responses")
+    ),
+    *((Content, "read", "whole", path) for path in ("/api/chat", "/v2/chat", "/v1beta/models/m:generateContent")),
+    (Content, "read", "bedrock", "/model/m/converse"),
+    *((Waiting, how, "whole", CHAT) for how in ("ticket", "block", "tasks")),
+    *((Local, how, "whole", CHAT) for how in ("whole", "stream", "left", "broken", "around", "tensors")),
     *((Manual, how, "whole", CHAT) for how in ("coroutine", "generator", "async_generator")),
 ]
 

@@ -11,15 +11,25 @@ from opentelemetry.sdk.metrics._internal.instrument import _Histogram
 from opentelemetry.sdk.trace import Span, Tracer
 
 from otel_llm import boundary, semconv
-from otel_llm.record import transport
+from otel_llm.alert.processor import AlertProcessor
+from otel_llm.probe.meter import Meter
+from otel_llm.probe.sightings import Sightings
+from otel_llm.record import tariff, transport
 from otel_llm.record.reading import Reading
+from otel_llm.record.settings import Config
 from parts import faults
 
-ROOMS = ("otel_llm.record", "otel_llm.calls", "otel_llm.redaction")
+ROOMS = (
+    *("otel_llm.record", "otel_llm.calls", "otel_llm.redaction"),
+    *("otel_llm.alert.processor", "otel_llm.probe.sightings", "otel_llm.probe.meter", "otel_llm.probe.listener"),
+)
 KNOWN = faults.places(*ROOMS)
 
 LIBRARYS = "stands in the place of the library's own function: what it does itself is call ours, one by one, guarded"
 USERS = "called by the user, to be handed what it makes; it only keeps what it is given"
+SDKS = "called by the SDK: what it does itself stands in its own boundary"
+GUARDED = "nothing but a guard and what stands in it"
+THREADS = "a thread's first frame: what it does itself is call ours, guarded"
 COLLECTORS = "called by the garbage collector, which tells an exception on stderr and goes on"
 SDKS = "called by the SDK in a span's beginning or end: all that it does itself is call ours, guarded"
 LEFT_OUT = {
@@ -52,6 +62,7 @@ LEFT_OUT = {
     "record.shells.urllib3:_await_connection.<locals>.once": LIBRARYS,
     "record.in_process:perform": LIBRARYS,
     "record.in_process:run": LIBRARYS,
+    "record.in_process:begin": GUARDED,
     "record.in_process:_stream": LIBRARYS,
     "record.in_process:wrapper.<locals>.wrap": LIBRARYS,
     "record.local.transformers:_generate": LIBRARYS,
@@ -60,6 +71,26 @@ LEFT_OUT = {
     "record.shells.urllib3:_follow.<locals>.fp_read": LIBRARYS,
     "record.shells.urllib3:_follow.<locals>.handle_chunk": LIBRARYS,
     "record.shells.urllib3:_follow.<locals>.error_catcher": LIBRARYS,
+    "alert.processor:AlertProcessor.on_start": SDKS,
+    "alert.processor:AlertProcessor.on_end": SDKS,
+    "probe.sightings:Sightings.on_end": SDKS,
+    "probe.meter:Meter._run": THREADS,
+    "record.tariff:Best._load": THREADS,
+    "record.queues:queue": USERS,
+    "record.queues:Queue.__init__": USERS,
+    "record.queues:Queue.wait": USERS,
+    "record.queues:Queue.enqueue": USERS,
+    "record.queues:Queue.depth": USERS,
+    "record.queues:Wait.__init__": USERS,
+    "record.queues:Wait.__enter__": USERS,
+    "record.queues:Wait.__exit__": USERS,
+    "record.queues:Ticket.__init__": USERS,
+    "record.queues:Ticket.__enter__": USERS,
+    "record.queues:Ticket.__exit__": USERS,
+    "record.queues:Ticket.waited": USERS,
+    "record.queues:Ticket.__del__": COLLECTORS,
+    "record.queues:_Block.__aenter__": USERS,
+    "record.queues:_Block.__aexit__": USERS,
     "record.client:call": USERS,
     "record.client:metric": USERS,
     "record.client:ManualCall.__init__": USERS,
@@ -89,6 +120,22 @@ UNCOUNTED = {
     "record.framing:_zstd.<locals>.inflate": DAMAGED,
 }
 
+COUNTING = {
+    *("record.metrics:ClientMetrics.end", "record.recording:Recording._uncount", "record.client:ManualCall._uncount"),
+}
+"""Where a fault leaves a call in flight in the metric: what counts it down."""
+
+ITS_READING = {
+    "record.content.capture:_Aloud.__init__",
+    "record.content.capture:_Aloud.feed",
+    "record.content.capture:_Aloud._take",
+    "record.content.capture:Captured.feed",
+    "record.content.capture:Captured.reading",
+}
+"""What of the capture of content stands in the reading itself; everything else that fails loses content alone."""
+
+CONTENT = {*semconv.CONTENT, semconv.TRUNCATED}
+
 SDK = [(Tracer, "start_span"), (Span, "set_attributes"), (Span, "set_status"), (_Histogram, "record")]
 """What of the SDK itself may fail."""
 
@@ -110,10 +157,39 @@ def begun(recorded):
     return len(recorded.started), len(recorded.spans)
 
 
+def in_flight(recorded):
+    recorder = transport._patched["tap"].recorder
+    return sum(recorder.metrics._active.values()) if recorder is not None else 0
+
+
+@pytest.fixture(autouse=True)
+def _own_prices(monkeypatch):
+    """Other people's table of prices takes a second to load."""
+    monkeypatch.setattr(tariff, "_PACKAGE", "otel_llm_has_no_such_package")
+
+
 @pytest.fixture
-def ran(recorded, server, request):
+def config():
+    """All that may look at a call looks at it."""
+    transport.configure(Config(), Meter().begin)
+    yield Config()
+    transport.configure(Config())
+
+
+@pytest.fixture
+def recorded(recorded):
+    """With the processors that the distro adds."""
+    recorded.provider.add_span_processor(AlertProcessor(lambda: None))
+    recorded.provider.add_span_processor(Sightings())
+    return recorded
+
+
+@pytest.fixture
+def ran(recorded, server, request, monkeypatch, cards):
     """A scene, what of ours runs in it, and what its user sees."""
     scene = request.param
+    if scene[0] is scenes.Content:
+        monkeypatch.setenv(semconv.CAPTURE_MESSAGE_CONTENT, "SPAN_AND_EVENT")
     play(recorded, server, scene)  # what runs only once has run
     with faults.watched(KNOWN) as places:
         seen = play(recorded, server, scene)
@@ -125,7 +201,7 @@ def ran(recorded, server, request):
 @pytest.mark.parametrize("ran", scenes.CALLS, ids=scenes.name, indirect=True)
 def test_a_fault_in_any_function_of_ours_is_unseen_and_counted_and_every_span_ends(recorded, server, ran):
     scene, places, expected = ran
-    wrong = []
+    whole, wrong = [set(span.attributes) - CONTENT for span in recorded.spans], []
     for place in sorted(places, key=lambda place: place.name):
         if place.name in LEFT_OUT:
             continue
@@ -139,6 +215,12 @@ def test_a_fault_in_any_function_of_ours_is_unseen_and_counted_and_every_span_en
             wrong.append((place.name, "spans", started, ended))
         if calls and not counted and place.name not in UNCOUNTED:
             wrong.append((place.name, "uncounted", len(calls)))
+        if in_flight(recorded) and place.name not in COUNTING:
+            wrong.append((place.name, "in flight", in_flight(recorded)))
+        if place.name.startswith("record.content.") and place.name not in ITS_READING:
+            told = [set(span.attributes) - CONTENT for span in recorded.spans]
+            if told != whole:
+                wrong.append((place.name, "lost", told))
     assert wrong == []
     assert places
 

@@ -119,7 +119,8 @@ class Recorder:
         self.open: set[Closing] = set()
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
-        peers.watch(tracer_provider or trace.get_tracer_provider())
+        with boundary.guard("record.peers"):
+            peers.watch(tracer_provider or trace.get_tracer_provider())
         if meter_provider is None:
             self.metrics = _global_metrics()
         else:
@@ -144,9 +145,11 @@ def _capture(config: Config) -> "Capture | None":
     """What captures content, where the convention's variable asks for it; imported only there."""
     if not os.environ.get(semconv.CAPTURE_MESSAGE_CONTENT):
         return None
-    from otel_llm.record.content.capture import capture_for  # noqa: PLC0415
+    with boundary.guard("record.content"):
+        from otel_llm.record.content.capture import capture_for  # noqa: PLC0415
 
-    return capture_for(config.content)
+        return capture_for(config.content)
+    return None
 
 
 def _costs(config: CostConfig) -> "Costs | None":

@@ -72,7 +72,8 @@ class WireInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             return
         tap = _Tap(config, settings.get("tracer_provider"), settings.get("meter_provider"))
         _patched["tap"] = tap
-        peers.watch(settings.get("tracer_provider"))
+        with boundary.guard("record.peers"):
+            peers.watch(settings.get("tracer_provider"))
         for library in _SHELLS:
             if library not in _patched:
                 _patched[library] = None
