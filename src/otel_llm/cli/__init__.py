@@ -12,6 +12,7 @@ _COMMANDS: Final = {
     "db": ("otel_llm.cli.db", "Look after the local store."),
     "doctor": ("otel_llm.cli.doctor", "Find out why nothing, or not everything, is recorded."),
     "explain": ("otel_llm.cli.explain", "Say what a metric or attribute means and how it is measured."),
+    "replay": ("otel_llm.cli.replay", "Send what the store holds to an OTLP backend."),
     "run": ("otel_llm.cli.run", "Run a command instrumented."),
     "summary": ("otel_llm.cli.summary", "Percentiles, tokens and errors over a time range."),
     "tail": ("otel_llm.cli.tail", "Print calls as they finish."),
