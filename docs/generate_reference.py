@@ -9,6 +9,8 @@ from typing import Final
 
 import click
 
+from otel_llm.alert.keys import KEYS
+from otel_llm.alert.signal import SIGNALS, STATS
 from otel_llm.cli import main
 from otel_llm.cli.glossary import TERMS, Kind, Term
 from otel_llm.config import known
@@ -53,6 +55,23 @@ _EVENTS: Final = """\
 Log records of logger `otel_llm`, stored and exported like all others.
 """
 
+_RULES: Final = """\
+## Alert rules
+
+A rule file has `version: 1`, `groups` (`name`, `interval` [duration, 10s], `rules`), `defaults` (the keys from
+`repeat_interval` to `max_instances`, for every rule), `receivers`, `route`, and `inhibit` (pairs of `source` and
+`target`). A rule has the keys below. Templates are `{{ value }}`, `{{ threshold }}` and `{{ labels.NAME }}`, numbers
+also with `| pct`, `| dur` or `| round`.
+[Alerts](alerts.md) has examples.
+"""
+
+_SIGNALS: Final = """\
+### Signals
+
+`metric:NAME` is any gauge by its OpenTelemetry name. The first statistic is the one that a rule means which names none;
+a distribution's is `p95`.
+"""
+
 _FIGURES: Final = """\
 ## Figures of `otel-llm summary`
 
@@ -64,6 +83,7 @@ def generate() -> str:
     """The whole page."""
     parts = [_HEAD, "## Commands\n", *_commands(main, "otel-llm"), _SETTINGS, *_settings()]
     parts += [_ATTRIBUTES, *_terms("attribute"), _METRICS, *_terms("metric")]
+    parts += [_RULES, *_rules(), _SIGNALS, *_signals()]
     parts += [_EVENTS, *_terms("event"), _FIGURES, *_terms("figure")]
     return "\n".join(parts)
 
@@ -94,6 +114,18 @@ def _settings() -> Iterator[str]:
         rows.append((f"`{setting.key}`", f"`{setting.environment}`", meaning, default))
     yield _table(("key", "variable", "meaning", "default"), rows)
     yield from _terms("variable")
+
+
+def _rules() -> Iterator[str]:
+    yield _table(("key", "value", "default", "meaning"), [(f"`{key}`", *said) for key, said in KEYS.items()])
+
+
+def _signals() -> Iterator[str]:
+    rows = []
+    for signal in SIGNALS.values():
+        stats = ", ".join(f"`{stat}`" for stat in STATS[signal.kind])
+        rows.append((f"`{signal.name}`", f"`{signal.unit}`", stats, signal.meaning))
+    yield _table(("signal", "unit", "statistics", "meaning"), rows)
 
 
 def _terms(kind: Kind) -> Iterator[str]:

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from otel_llm import semconv
-from otel_llm.alert import message, schema
+from otel_llm.alert import message, overlay, schema
 from otel_llm.alert.board import MOST, Board
 from otel_llm.alert.judge import Judge, Rest
+from otel_llm.alert.keys import KEYS
 from otel_llm.alert.signal import attempt
 from otel_llm.alert.state import Alert
 from otel_llm.alert.window import OTHER, Window
@@ -231,3 +232,8 @@ def test_a_bomb_is_a_fault_and_costs_no_memory():
         f"{chr(98 + n)}: &{chr(98 + n)} [{','.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(9)
     )
     assert interpret(bomb + "groups: *j\n").faults
+
+
+def test_every_key_of_a_rule_is_in_the_reference():
+    known = {*overlay.RULE, *overlay.CONDITION, *overlay.SLO}
+    assert set(KEYS) == known

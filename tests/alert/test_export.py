@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from otel_llm.document import Document, parse
 from parts.prometheus import program
 
 FLAVOURS = ("otlp", "exporter")
+FLEET = Path(__file__).parents[2] / "collector-config"
 
 
 def interpret(*texts, top=""):
@@ -322,3 +324,9 @@ def test_no_address_or_secret_gets_into_the_routing():
 def test_every_bucket_of_ours_is_an_edge():
     for bound in semconv.DURATION_BUCKETS:
         assert "histogram_quantile" not in expression(f"{{alert: A, signal: duration, stat: p90, threshold: {bound}}}")
+
+
+def test_the_files_for_a_fleet_are_those_of_the_shipped_rules():
+    found = schema.load(None, environ={})
+    assert (FLEET / "rules.yml").read_text() == export.to_prometheus(found.rules, "otlp", {}).text
+    assert (FLEET / "alertmanager.yml").read_text() == export.to_alertmanager(found).text

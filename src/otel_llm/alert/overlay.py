@@ -29,7 +29,7 @@ MEASURED: Final = (
 )
 _TOLD: Final = ("alert", "enabled", "for", "labels", "annotations", "allow_unbounded")
 CONDITION: Final = (*MEASURED, "min_samples")
-_RULE: Final = (*_TOLD, *MEASURED, *_DEFAULTS, "slo", "all")
+RULE: Final = (*_TOLD, *MEASURED, *_DEFAULTS, "slo", "all")
 SLO: Final = ("signal", "objective", "period", "burn_rate", "long", "short", "where", "by")
 
 
@@ -142,8 +142,8 @@ class Overlay:
         draft.name = name
         draft.place = (document, place)
         for key, value in rule.items():
-            if key not in _RULE:
-                self.faults.append(document.unknown(f"{place}.{key}", _RULE))
+            if key not in RULE:
+                self.faults.append(document.unknown(f"{place}.{key}", RULE))
                 continue
             draft.values[key] = value
             draft.origins[key] = (document, f"{place}.{key}")
