@@ -1,10 +1,11 @@
 """What the store encodes, decoded by OpenTelemetry's own messages, against what the SDK's encoder makes of the same."""
 
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
-from finished_spans import RESOURCE, SCOPE, SECOND
+from finished_spans import RESOURCE, SCOPE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -28,6 +29,9 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from otel_llm.store.otlp import COLUMNS, SpanEncoder
 from otel_llm.store.otlp_signals import LOGS, POINTS, logs_request, metrics_request
 from otel_llm.store.protobuf import any_value, varint
+
+
+NOW = time.time_ns()  # what is older than the store keeps is deleted at once
 
 
 def encoded(path):
@@ -187,8 +191,8 @@ def test_a_lone_surrogate_does_not_make_a_request_that_nobody_can_read(kept, spa
 
 def test_logs_are_what_the_sdk_would_have_sent(database, path):
     full = LogRecord(
-        timestamp=SECOND,
-        observed_timestamp=2 * SECOND,
+        timestamp=NOW,
+        observed_timestamp=NOW + 2,
         trace_id=5,
         span_id=6,
         trace_flags=TraceFlags(1),
@@ -198,7 +202,7 @@ def test_logs_are_what_the_sdk_would_have_sent(database, path):
         attributes={"a": "b"},
         event_name="thing",
     )
-    bare = LogRecord(observed_timestamp=3 * SECOND, body="only", attributes={})
+    bare = LogRecord(observed_timestamp=NOW + 3, body="only", attributes={})
     records = [ReadableLogRecord(record, RESOURCE, SCOPE) for record in (full, bare)]
     database.submit_logs(records)
     assert database.flush(5)

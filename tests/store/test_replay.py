@@ -3,6 +3,7 @@
 import gc
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -236,7 +237,7 @@ def test_what_the_store_knows_a_backend_by_holds_no_credentials():
 
 def test_a_signal_that_the_backend_does_not_know_is_left_out(kept, spans, backend, sent):
     database = kept(spans.call())
-    database.submit_logs([ReadableLogRecord(LogRecord(timestamp=1, body="x", attributes={}), RESOURCE)])
+    database.submit_logs([ReadableLogRecord(LogRecord(timestamp=time.time_ns(), body="x", attributes={}), RESOURCE)])
     database.flush(5)
     backend.answers = [lambda path, _: (404, {}, b"") if path == "/v1/logs" else (200, {}, b"")] * 5
     tally = sent()
