@@ -15,7 +15,9 @@ _COMMANDS: Final = {
     "replay": ("otel_llm.cli.replay", "Send what the store holds to an OTLP backend."),
     "run": ("otel_llm.cli.run", "Run a command instrumented."),
     "summary": ("otel_llm.cli.summary", "Percentiles, tokens and errors over a time range."),
+    "system": ("otel_llm.cli.system", "Host, GPUs and model servers: now, and over a time range."),
     "tail": ("otel_llm.cli.tail", "Print calls as they finish."),
+    "top": ("otel_llm.cli.top", "Calls and machine on one screen, refreshed."),
 }
 
 

@@ -63,7 +63,7 @@ def _print_bench(document: Group, by: Sequence[str]) -> None:
     """One report a group, under its name where there are several kinds of them."""
     for place, group in enumerate(document["groups"]):
         if by:
-            click.echo(("\n" if place else "") + " ".join(_name(group, dimension) for dimension in by))
+            click.echo(("\n" if place else "") + " ".join(name_of(group, dimension) for dimension in by))
         click.echo("\n".join(bench.lines(group)))
 
 
@@ -83,18 +83,18 @@ def _ranged(store: Reader, selection: Filter) -> Filter:
 def _print(store: Reader, selection: Filter, document: Group, by: Sequence[str], *, markdown: bool) -> None:
     groups = list(document["groups"])
     services = [group["group"].get("service") for group in store.summary(selection, ("service",))["groups"]]
-    head = _head(document, [output.clean(name) for name in services if name])
-    rows = [[*(_name(group, dimension) for dimension in by), *figures.row(group)] for group in groups]
+    title = head(document, [output.clean(name) for name in services if name])
+    rows = [[*(name_of(group, dimension) for dimension in by), *figures.row(group)] for group in groups]
     if len(groups) > 1:
         total = store.summary(selection, ())["groups"][0]
         rows.append([_ALL, *[""] * (len(by) - 1), *figures.row(total)])
     columns = [*(Column(title=dimension.upper(), shrink=12) for dimension in by), *figures.COLUMNS]
-    notes = figures.notes([(" ".join(_name(group, dimension) for dimension in by), group) for group in groups])
+    notes = figures.notes([(" ".join(name_of(group, dimension) for dimension in by), group) for group in groups])
     if markdown:
-        _print_markdown(head, columns, rows, notes)
+        _print_markdown(title, columns, rows, notes)
         return
     console = output.console()
-    console.print(head, soft_wrap=True)
+    console.print(title, soft_wrap=True)
     print_table(console, columns, [_styled(columns, row) for row in rows])
     course = _course(store, selection, document)
     if course is not None:
@@ -130,14 +130,15 @@ def _print_markdown(head: Text, columns: Sequence[Column], rows: Sequence[Sequen
     click.echo("\n".join([head.plain, "", *map(line, [titles, marks, *rows]), *(f"\n{note}" for note in notes)]))
 
 
-def _name(group: Group, dimension: str) -> str:
+def name_of(group: Group, dimension: str) -> str:
+    """What a group is called in one dimension."""
     value = group["group"].get(dimension)
     if dimension == "hour" and value:
         return f"{_moment(value):%Y-%m-%d %H:%M}"
     return output.clean(value or output.ABSENT)
 
 
-def _head(document: Group, services: Sequence[str]) -> Text:
+def head(document: Group, services: Sequence[str]) -> Text:
     """``chat-svc · 2026-12-31 11:31:07 to 12:31:07 · 1,284 calls · 9 errors (0.7 %) · 1.42 calls/s``."""
     since, until = _moment(document["since"]), _moment(document["until"])
     end = f"{until:%H:%M:%S}" if since.date() == until.date() else f"{until:%Y-%m-%d %H:%M:%S}"

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from otel_llm import semconv
 from otel_llm.store.errors import AmbiguousError, NotFoundError, StoreError
 from otel_llm.store.filter import Filter
+from otel_llm.store.machine import Machine, machine
 from otel_llm.store.stored import COLUMNS, JOINS, StoredSpan, stored_span
 from otel_llm.store.summary import GROUPINGS, summarize
 
@@ -149,6 +150,16 @@ class Reader:
             where = "by"
             raise StoreError(where, expected=f"any of {', '.join(GROUPINGS)}", found=repr(unknown[0]))
         return summarize(self._sqlite, filter, by)
+
+    def machine(self, since: int | None = None, until: int | None = None, *, slices: int = 0) -> Machine | None:
+        """Host, cards and servers as of the newest reading in the range, and their courses over it.
+
+        Args:
+            since: Earliest time [ns since the epoch].
+            until: Latest time, exclusive.
+            slices: Into how many parts the range is cut for courses; 0 for none.
+        """
+        return machine(self._sqlite, since, until, slices=slices)
 
     def info(self) -> dict[str, Any]:
         """What the file is and holds.
