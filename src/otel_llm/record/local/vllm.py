@@ -86,7 +86,7 @@ def _read(answers: Any, inference: in_process.Inference) -> bool:
 
 
 def _read_times(metrics: Any, inference: in_process.Inference) -> None:
-    """What vLLM measured of one prompt; versions since 0.9 and before."""
+    """What vLLM measured of one prompt: its engine of today, or else the one before it."""
     if metrics is None:
         return
     at = partial(getattr, metrics)
