@@ -67,6 +67,7 @@ def environment(folder: Path) -> dict[str, str]:
         "PATH": os.pathsep.join((str(COMMANDS), os.environ["PATH"])),
         "OTEL_LLM_STORE_PATH": str(folder / "otel-llm.db"),
         "OTEL_SERVICE_NAME": "demo",
+        "OTEL_LLM_PROBE_INTERVAL": "500ms",  # the examples run for seconds
         "OPENAI_API_KEY": "none",
     }
 
@@ -92,7 +93,8 @@ def run_example(environ: Mapping[str, str], example: str, server: str) -> None:
     """
     command = ("opentelemetry-instrument", "python", f"examples/{example}.py")
     print(f"\n$ {' '.join(command)}", flush=True)
-    at_server = {**environ, "OPENAI_BASE_URL": f"{server}/v1"}
+    # Named, for a program of one call is over before its server is known.
+    at_server = {**environ, "OPENAI_BASE_URL": f"{server}/v1", "OTEL_LLM_PROBE_SERVERS": f"model={server}/metrics"}
     done = subprocess.run(
         [COMMANDS / command[0], *command[1:]],
         env=at_server,
