@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from otel_llm.alert import receiver_keys
 from otel_llm.alert.keys import KEYS
 from otel_llm.alert.signal import SIGNALS, STATS
 from otel_llm.cli import main
@@ -72,6 +73,13 @@ _SIGNALS: Final = """\
 a distribution's is `p95`.
 """
 
+_RECEIVERS: Final = """\
+## Receivers and routes
+
+`receivers` and `route` of a rule file. A secret stands in an environment variable or a file, read when something is
+sent. [Notifications](notifications.md) has examples.
+"""
+
 _FIGURES: Final = """\
 ## Figures of `otel-llm summary`
 
@@ -83,9 +91,21 @@ def generate() -> str:
     """The whole page."""
     parts = [_HEAD, "## Commands\n", *_commands(main, "otel-llm"), _SETTINGS, *_settings()]
     parts += [_ATTRIBUTES, *_terms("attribute"), _METRICS, *_terms("metric")]
-    parts += [_RULES, *_rules(), _SIGNALS, *_signals()]
+    parts += [_RULES, *_rules(), _SIGNALS, *_signals(), _RECEIVERS, *_receivers()]
     parts += [_EVENTS, *_terms("event"), _FIGURES, *_terms("figure")]
     return "\n".join(parts)
+
+
+def _receivers() -> Iterator[str]:
+    for title, keys in (
+        ("A receiver", receiver_keys.RECEIVER),
+        ("`webhook`", receiver_keys.WEBHOOK),
+        ("`email`", receiver_keys.EMAIL),
+        ("`apprise`", receiver_keys.APPRISE),
+        ("`route`", receiver_keys.ROUTE),
+    ):
+        yield f"### {title}\n"
+        yield _table(("key", "value", "default", "meaning"), [(f"`{key}`", *said) for key, said in keys.items()])
 
 
 def _commands(command: click.Command, name: str, above: click.Context | None = None) -> Iterator[str]:

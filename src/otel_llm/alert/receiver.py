@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from otel_llm.alert.pick import Draft, Pick, WrongError
+from otel_llm.alert.receiver_keys import APPRISE, EMAIL, RECEIVER, WEBHOOK
 from otel_llm.document import Document, Fault, quote
 
 Format = Literal["alertmanager_v4", "slack", "discord", "generic"]
@@ -23,16 +24,6 @@ SHORTCUT: Final = "webhook"
 """Name of the receiver that the setting ``alerts.webhook`` makes."""
 
 _SECRETS: Final = ("secret", "previous_secret", "bearer", "username", "password")
-_WEBHOOK: Final = (
-    *("url", "format", "allow_private", "ca_file", "secret_env", "secret_file", "previous_secret_env"),
-    *("previous_secret_file", "bearer_env", "bearer_file", "username_env", "username_file", "password_env"),
-    "password_file",
-)
-_EMAIL: Final = (
-    *("host", "port", "tls", "from", "to", "ca_file", "username_env", "username_file", "password_env"),
-    "password_file",
-)
-_APPRISE: Final = ("urls_env", "urls_file")
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
 _HOSTS: Final[Mapping[str, Format]] = {
     "hooks.slack.com": "slack",
@@ -189,7 +180,7 @@ def is_loopback(host: str) -> bool:
 def _receiver(
     document: Document, key: str, values: Mapping[str, Any], environ: Mapping[str, str] | None, faults: list[Fault]
 ) -> Receiver:
-    pick = _pick(document, key, values, ("name", "send_resolved", *KINDS), faults)
+    pick = _pick(document, key, values, tuple(RECEIVER), faults)
     name = _text(pick, "name", "the receiver's name")
     kinds = [kind for kind in KINDS if kind in values]
     if len(kinds) != 1:
@@ -200,11 +191,11 @@ def _receiver(
         pick.fail(kind, "a mapping", quote(inner))
     place = f"{key}.{kind}"
     if kind == "webhook":
-        to: Webhook | Email | Apprise = _webhook(_pick(document, place, inner, _WEBHOOK, faults), environ)
+        to: Webhook | Email | Apprise = _webhook(_pick(document, place, inner, tuple(WEBHOOK), faults), environ)
     elif kind == "email":
-        to = _email(_pick(document, place, inner, _EMAIL, faults), environ)
+        to = _email(_pick(document, place, inner, tuple(EMAIL), faults), environ)
     else:
-        to = _apprise(_pick(document, place, inner, _APPRISE, faults), environ)
+        to = _apprise(_pick(document, place, inner, tuple(APPRISE), faults), environ)
     return Receiver(name=name, to=to, send_resolved=pick.truth("send_resolved", default=True))
 
 

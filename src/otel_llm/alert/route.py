@@ -9,16 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from otel_llm.alert.pick import Draft, Pick, WrongError
+from otel_llm.alert.receiver_keys import ROUTE
 from otel_llm.alert.rule import NAME, label_name
 from otel_llm.document import Document, Fault, did_you_mean, quote
 from otel_llm.ledger import Message, Silence
 
 ALL: Final = "..."
 """In ``group_by``: every label, so that each alert is told by itself."""
-
-_KNOWN: Final = (
-    *("receiver", "match", "continue", "group_by", "group_wait", "group_interval", "repeat_interval", "routes"),
-)
 
 Labels = Mapping[str, str]
 
@@ -111,8 +108,8 @@ def _draft(document: Document, key: str, values: Mapping[str, Any]) -> Draft:
 def _route(pick: Pick, values: Mapping[str, Any], receivers: Sequence[str], above: Route, *, root: bool) -> Route:
     document, key = pick.draft.place or (Document(name="?"), "")
     for name in values:
-        if name not in _KNOWN:
-            raise WrongError(document.unknown(f"{key}.{name}", _KNOWN))
+        if name not in ROUTE:
+            raise WrongError(document.unknown(f"{key}.{name}", ROUTE))
     receiver = pick.get("receiver")
     if receiver is None and root:
         pick.fail("receiver", "who is told what no other route takes", "nothing")
