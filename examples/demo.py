@@ -151,6 +151,7 @@ def main() -> None:
             run_example(environ, example, text)
         run_example(environ, "embeddings", vectors)
     run(environ, "otel-llm", "summary", "--by", "model")
+    run(environ, "otel-llm", "system")
     run(environ, "otel-llm", "calls", "show", streamed_call(environ))
     print(f"\nLook further: export OTEL_LLM_STORE_PATH={environ['OTEL_LLM_STORE_PATH']}; otel-llm --help")
 
