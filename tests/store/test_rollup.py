@@ -60,7 +60,7 @@ def roughly(expected):
     return expected | {name: near(expected[name]) for name in SPREADS} | {"concurrency": {"mean": mean, "max": None}}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     batches=st.lists(st.tuples(CALLS, st.booleans()), min_size=1, max_size=4),
     since=RANGES,
