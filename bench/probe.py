@@ -14,11 +14,14 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_llm.probe import portable, sources
+from otel_llm.probe.accounts import Accounts
 from otel_llm.probe.host import Host
+from otel_llm.probe.loops import Loops
 from otel_llm.probe.observation import Observer
 from otel_llm.probe.process import Process
 from otel_llm.probe.reporter import Reporter
 from otel_llm.probe.settings import Config
+from otel_llm.probe.sightings import Sightings
 
 ROUNDS = 9
 TIMES = 100
@@ -46,7 +49,7 @@ def collecting(folder: Path) -> Callable[[], object]:
     """One collection of host and process through the SDK, sources read each time."""
     reader = InMemoryMetricReader()
     clock = iter(range(1 << 40))
-    offers = sources.offered(Config(gpu=False))
+    offers = sources.offered(Config(gpu=False), Sightings(), Loops(), Accounts(tuple, dict))
     observer = Observer(offers, interval=1, reporter=Reporter("bench", folder), clock=lambda: float(next(clock)))
     observer.register(MeterProvider([reader]).get_meter("bench"))
     return reader.get_metrics_data

@@ -24,12 +24,15 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk.trace import TracerProvider, id_generator
 
-from otel_llm import boundary, config, leaving, logs, semconv
+from otel_llm import boundary, config, leaving, logs, semconv, upkeep
 from otel_llm.alert.processor import AlertProcessor
 from otel_llm.alert.settings import Config as AlertConfig
 from otel_llm.probe import sources
+from otel_llm.probe.accounts import Accounts
+from otel_llm.probe.loops import Loops
 from otel_llm.probe.observation import Observer
 from otel_llm.probe.reporter import Reporter
+from otel_llm.probe.settings import Config as ProbeConfig
 from otel_llm.probe.sightings import Sightings
 from otel_llm.record import content, peers, transport
 from otel_llm.record.ids import IdGenerator
@@ -55,6 +58,9 @@ _EXIT_BUDGET: Final = 1.0
 _lock = threading.RLock()
 _attached: dict[str, Any] = {}
 """By signal, the provider that the store is attached to; ``database`` and ``settings`` once they are known."""
+
+_upkeep: Final = upkeep.Upkeep()
+_loops: Final = Loops()
 
 _waiting: list[Callable[[], None]] = []
 """Instrumentors whose library is imported; the first is being loaded."""
@@ -100,7 +106,9 @@ class Configurator(_OTelSDKConfigurator):
         with boundary.guard("distro.leaving"):
             # Providers that we set up, before the store is added: the store bounds itself.
             providers = (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider())
-            leaving.bound(leaving.exporting_parts(*providers))
+            parts = leaving.exporting_parts(*providers)
+            leaving.bound(parts)
+            _upkeep.exports.follow(parts)
             _register_exit()
         ensure_attached()
 
@@ -121,7 +129,7 @@ def attach(arguments: Mapping[str, object] | None = None) -> None:
         return
     with _lock:
         settings = _settings(arguments)
-        transport.configure(settings.record, _energy if settings.probe.gpu else None, settings.cost)
+        transport.configure(settings.record, partial(_witness, settings.probe), settings.cost)
         tracer_provider = trace.get_tracer_provider()
         if isinstance(tracer_provider, TracerProvider):
             _harden(tracer_provider)
@@ -148,8 +156,15 @@ def _settings(arguments: Mapping[str, object] | None) -> config.Settings:
     return settings
 
 
+def _witness(settings: ProbeConfig, address: str | None, port: int | None) -> Any:
+    """A call begins: watch its event loop, and have its server's energy measured, where that is on this host."""
+    if settings.host:
+        _loops.note()
+    return _energy(address, port) if settings.gpu else None
+
+
 def _energy(address: str | None, port: int | None) -> Any:
-    """A call begins: have its server's energy measured, where that is on this host."""
+    """A ticket that says at the call's end what it took; ``None`` where that is not to be known."""
     if "meter" not in _attached:
         from otel_llm.probe.meter import Meter  # noqa: PLC0415 - only a process that makes calls pays
 
@@ -199,7 +214,7 @@ def _attach_store(settings: database.Config, interval: float) -> None:
         else:
             continue
         _attached[signal] = provider
-    _attached["database"] = store
+    _attached["database"] = _upkeep.store = store
     _register_exit()
 
 
@@ -207,9 +222,10 @@ def _attach_probe(settings: config.Settings) -> None:
     """Have the machine read whenever a reader collects; once a host for whatever goes to the same place."""
     provider = metrics.get_meter_provider()
     sightings = Sightings()
-    offers = sources.offered(settings.probe, sightings)
-    if not offers or _attached.get("probed") is provider:
+    if _attached.get("probed") is provider:
         return
+    accounts = Accounts(_upkeep.fates, _upkeep.depths)
+    offers = sources.offered(settings.probe, sightings, _loops, accounts)
     ends = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
     kept = settings.store.path if settings.store.enabled and STORE in exporter_names("metrics", os.environ) else None
     place = "\n".join((kept or "", *(os.environ.get(name, "") for name in ends)))
@@ -232,6 +248,7 @@ def _attach_alerts(settings: config.Settings) -> None:
     processor = AlertProcessor(partial(_judge, settings))
     add(processor)
     _attached.update(judged=provider, processor=processor)
+    _upkeep.alerts = processor
     if "observer" in _attached:
         _attached["observer"].subscribe(processor.take)
     _register_exit()

@@ -17,10 +17,18 @@ def listening():
 
 
 @pytest.fixture
-def meter(cards: Cards):
+def meter(cards: Cards, monkeypatch):
     """Two cards at rest, drawing 100 W each; the first is used by this process."""
     cards.say({"power": 100_000, "energy": 0, "gpu": 0, "0.processes": f"{os.getpid()}:1000", "1.processes": "1:1000"})
-    return Meter()
+    made = Meter()
+    yield made
+    # Its thread would read, and complain of, the cards of the tests that follow.
+    monkeypatch.setattr(meter_module, "_LINGER", 0.0)
+    for server in made._servers.values():
+        server.ledger.forget(float("inf"))
+    if (thread := made._thread) is not None:
+        thread.join(5.0)
+        assert not thread.is_alive()
 
 
 def spend(cards: Cards, seconds: float, *, watts: float) -> None:

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from otel_llm import boundary
+from otel_llm import boundary, labour
 from otel_llm.alert import clock, message, schema
 from otel_llm.alert.board import MOST, Board
 from otel_llm.alert.judge import Change, Judge, Rest
@@ -282,6 +282,7 @@ class Engine:
                 with boundary.guard("alert.engine"):
                     self._step(life, clock.now(), time.time())
                 self.facts.cpu = time.thread_time()
+                labour.note("alerts")
                 self._wake.wait(STEP)
                 self._wake.clear()
             with boundary.guard("alert.engine"):

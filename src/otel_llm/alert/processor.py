@@ -42,6 +42,7 @@ class Intake:
         open: When each call in flight began (monotonic) [s], by span id.
         seen: Finished calls so far.
         taken: Of these, taken up.
+        lost: Of these, those that had to make room before they were.
         readings: Of machines: name, value, attributes and when (clock of slots) [s].
     """
 
@@ -51,6 +52,7 @@ class Intake:
         self.open: dict[int, float] = {}
         self.seen = 0
         self.taken = 0
+        self.lost = 0
         self.readings: deque[Reading] = deque(maxlen=READINGS)
 
     def take(self) -> list[Ended]:
@@ -64,7 +66,7 @@ class Intake:
 
     def dropped(self) -> int:
         """Finished calls that were never counted."""
-        return max(0, self.seen - self.taken - len(self.ended))
+        return self.lost
 
     def oldest(self, now: float) -> float | None:
         """Age of the oldest call in flight [s]; ``None`` where there is none."""
@@ -104,6 +106,7 @@ class AlertProcessor(SpanProcessor):
                 intake.seen += 1
                 failed = not span.status.is_ok
                 started = intake.open.pop(_id(span), None)
+                intake.lost += len(intake.ended) >= QUEUE
                 intake.ended.append((attributes, span.start_time, span.end_time, failed, started, time.monotonic()))
                 self._start()
         except Exception as error:  # noqa: BLE001 - the host's path; cheaper than `guard`

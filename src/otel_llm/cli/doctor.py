@@ -19,7 +19,7 @@ import click
 from rich.text import Text
 
 from otel_llm import config, semconv
-from otel_llm.cli import checks, options, output, specimen
+from otel_llm.cli import checks, itself, options, output, specimen
 from otel_llm.cli.checks import Check, Findings, Status
 from otel_llm.cli.db import size
 from otel_llm.cli.run import find_instrument
@@ -74,6 +74,7 @@ def examine() -> Findings:
         "instrumentations": partial(checks.instrumentations, environ),
         "otlp": partial(checks.otlp, environ),
         "gpu": checks.driver,
+        "own figures": partial(_itself, loaded.store_path),
         "self-test": partial(self_test, environ),
     }
     for name, check in parts.items():
@@ -115,6 +116,16 @@ def _store(path: Path) -> Findings:
         return
     age = max(0.0, (time.time_ns() - newest[0].start_time_unix_nano) / 1e9)
     yield Check(name="calls", status="ok", detail=f"the last one began {output.duration(age)} ago")
+
+
+def _itself(path: Path) -> Findings:
+    """What otel-llm has said of itself; `_store` tells of a store that cannot be read."""
+    if path.exists():
+        try:
+            with Reader(path) as store:
+                yield from itself.examine(store)
+        except StoreError:
+            return
 
 
 def self_test(environ: Mapping[str, str]) -> Findings:

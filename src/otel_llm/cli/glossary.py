@@ -577,7 +577,8 @@ _METRIC_ATTRIBUTE_TERMS: Final = (
     Term(
         name=semconv.SELF_STATE,
         kind="attribute",
-        meaning=f"On `{semconv.METRIC_SELF_SPANS}`: what became of the span, stored or dropped.",
+        meaning=f"On `{semconv.METRIC_SELF_SPANS}`: what became of the span: `seen`, `stored`, `judged`, `exported`, "
+        "`dropped`.",
         source="otel-llm",
     ),
     Term(
@@ -585,6 +586,12 @@ _METRIC_ATTRIBUTE_TERMS: Final = (
         kind="attribute",
         meaning=f"On `{semconv.METRIC_SELF_SPANS}`: why a span was dropped.",
         absent="the span was not dropped",
+        source="otel-llm",
+    ),
+    Term(
+        name=semconv.SELF_PART,
+        kind="attribute",
+        meaning="On `otel_llm.self.*`: the part of otel-llm that a figure is of, e.g. `store`, `alerts`, `exporters`.",
         source="otel-llm",
     ),
     Term(
@@ -742,15 +749,6 @@ _METRIC_TERMS: Final = (
         meaning="Errors of otel-llm's own that were kept from the application. Anything but 0 is worth a bug report.",
         source=_COUNT,
         words=("self", "errors_of_ours"),
-    ),
-    Term(
-        name=semconv.METRIC_SELF_SPANS,
-        kind="metric",
-        unit=semconv.UNIT_SPANS,
-        meaning="Spans that reached the store, by what became of them (`otel_llm.self.state`): nothing is lost without "
-        "being counted.",
-        source=_COUNT,
-        words=("dropped",),
     ),
 )
 

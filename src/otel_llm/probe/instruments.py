@@ -194,6 +194,64 @@ PROCESS: Final = (
 )
 """Of this process: reported by each."""
 
+LOOPS: Final = (
+    Instrument(
+        name=semconv.METRIC_PROCESS_EVENT_LOOP_LAG,
+        kind="gauge",
+        unit=semconv.UNIT_SECONDS,
+        meaning="How late the event loop answered a thread that asked it to call back at once: the longest since the "
+        "reading before, over the loops that calls were made on. While it is late, so is every coroutine on it, and "
+        "waits for a model look longer than they are. A loop is asked once a second, so a shorter block may pass "
+        "unseen; other threads that keep the interpreter busy delay a loop too.",
+        formula="time of the answer - time of the question; while there is no answer, what has passed so far",
+        source="otel-llm's own clock, on a thread beside the loop",
+        absent="no loop that a call was made on has run since the reading before, or the last call began over a "
+        "minute ago",
+        words=("event loop", "loop lag"),
+    ),
+)
+"""Of this process's event loops: reported by each."""
+
+SELF: Final = (
+    Instrument(
+        name=semconv.METRIC_SELF_SPANS,
+        kind="counter",
+        unit=semconv.UNIT_SPANS,
+        meaning="Finished spans by what became of them (`otel_llm.self.state`), as each part "
+        "(`otel_llm.self.part`) saw it: the store has `seen`, `stored`, `dropped`; the alerts `seen`, `judged`, "
+        "`dropped`; exporters, as of OTLP, `exported`, `dropped`. What is `dropped` has an `otel_llm.self.reason`; "
+        "for the store `duplicate` is a span that was there already. What is seen and neither stored nor dropped "
+        "waits in the queue.",
+        source="counted by otel-llm; exporters where this distribution set them up",
+        absent="the part saw no span, or is not in use",
+        own=True,
+        words=("dropped",),
+    ),
+    Instrument(
+        name=semconv.METRIC_SELF_QUEUE_DEPTH,
+        kind="gauge",
+        unit=semconv.UNIT_ITEMS,
+        meaning="What waits in otel-llm's own queues, by `otel_llm.self.part`: in the store's spans, log records and "
+        "collections of metrics (2,048 at most), in the alerts' finished calls (65,536), in the exporters' spans.",
+        source="counted by otel-llm; exporters where this distribution set them up",
+        absent="the part is not in use",
+    ),
+    Instrument(
+        name=semconv.METRIC_SELF_CPU_UTILIZATION,
+        kind="gauge",
+        unit=semconv.UNIT_RATIO,
+        meaning="Share of one processor that otel-llm's own threads took since the reading before, by "
+        "`otel_llm.self.part`: `store`, `alerts`, `probe` (cards and model servers), `energy`, `loops`, `reaper` "
+        "(answers that nobody read to their end). Reading the machine is in `store`, whose thread collects. What "
+        "recording takes on the threads of the application is not in it, nor what the SDK's exporters take.",
+        formula="CPU time of the part's threads / time passed",
+        source="the threads' own clocks",
+        absent="it is the first reading, or the part has had no thread",
+        words=("overhead",),
+    ),
+)
+"""Of otel-llm itself: reported by each process."""
+
 GPU: Final[tuple[Instrument, ...]] = (
     Instrument(
         name="hw.gpu.utilization",
@@ -433,5 +491,5 @@ SERVER: Final[tuple[Instrument, ...]] = (
 )
 """Of model servers: each reported once per host."""
 
-INSTRUMENTS: Final = HOST + PROCESS + GPU + GPU_PROCESS + SERVER
+INSTRUMENTS: Final = HOST + PROCESS + LOOPS + GPU + GPU_PROCESS + SERVER + SELF
 """All of them."""

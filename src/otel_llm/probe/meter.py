@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
-from otel_llm import boundary, semconv
+from otel_llm import boundary, labour, semconv
 from otel_llm.probe.card import METER_FIELDS
 from otel_llm.probe.energy import Ledger, Window
 from otel_llm.probe.listener import addresses, listeners
@@ -129,6 +129,7 @@ class Meter:
             while True:
                 now = self._clock()
                 self._sample(now, waking=waking)
+                labour.note("energy")
                 waking = False
                 with self._lock:
                     for server in self._servers.values():

@@ -17,7 +17,7 @@ from typing import Final
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from otel_llm import boundary
+from otel_llm import boundary, labour
 from otel_llm.probe.counting import Counts
 from otel_llm.probe.instruments import Instrument
 from otel_llm.probe.reading import Reading, Source
@@ -211,6 +211,7 @@ class Observer:
             while not self._finishing.is_set() and (wanted := self._wanted(state)):
                 for offer, slot in wanted:
                     self._tell(self._read_apart(offer, slot))
+                labour.note("probe")
                 self._finishing.wait(self.interval)
 
     def _read_apart(self, offer: Offer, slot: _Slot) -> Sequence[Reading]:

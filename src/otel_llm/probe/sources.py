@@ -4,24 +4,27 @@ import os
 from functools import partial
 
 from otel_llm.probe import gpu
-from otel_llm.probe.instruments import HOST, PROCESS, SERVER
+from otel_llm.probe.instruments import HOST, LOOPS, PROCESS, SELF, SERVER
 from otel_llm.probe.observation import Offer
 from otel_llm.probe.reading import Source
 from otel_llm.probe.settings import Config
 from otel_llm.probe.sightings import Sightings
 
 
-def offered(config: Config, sightings: Sightings) -> list[Offer]:
-    """What ``config`` asks for.
+def offered(config: Config, sightings: Sightings, loops: Source, accounts: Source) -> list[Offer]:
+    """What ``config`` asks for, and what otel-llm says of itself.
 
     Args:
         config: The room's settings.
         sightings: Which model servers were called.
+        loops: The event loops that calls were made on.
+        accounts: Otel-llm's own figures.
     """
-    offers = []
+    offers = [Offer(open=lambda: accounts, instruments=SELF)]
     if config.host:
         offers.append(Offer(open=_host, instruments=HOST, shared=True))
         offers.append(Offer(open=_process, instruments=PROCESS))
+        offers.append(Offer(open=lambda: loops, instruments=LOOPS))
     if config.gpu:
         offers += gpu.offers()
     if config.server or config.servers:

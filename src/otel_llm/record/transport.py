@@ -18,7 +18,7 @@ import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from otel_llm import boundary
+from otel_llm import boundary, labour
 from otel_llm.record import peers
 from otel_llm.record.settings import Config, CostConfig
 
@@ -235,6 +235,7 @@ class _Reaper:
             orphan = orphans.get()
             with boundary.ending(orphan):
                 orphan.close()
+            labour.note("reaper")
 
 
 reaper: Final = _Reaper()

@@ -22,10 +22,14 @@ class Done:
     Attributes:
         stored: Items that are on disk now.
         lost: Items that are not, by reason.
+        spans: Of those on disk, spans.
+        lost_spans: Of those that are not.
     """
 
     stored: int = 0
     lost: Counter[str] = field(default_factory=Counter[str])
+    spans: int = 0
+    lost_spans: Counter[str] = field(default_factory=Counter[str])
 
 
 class Batches:
@@ -96,6 +100,8 @@ class Batches:
         sqlite.execute("RELEASE spans")
         done.stored += inserted
         done.lost["duplicate"] += len(spans) - inserted - done.lost["invalid"]
+        done.spans += inserted
+        done.lost_spans.update(done.lost)  # spans are written first
 
     def _write_span(self, sqlite: sqlite3.Connection, span: Any, done: Done) -> int:
         try:

@@ -51,6 +51,9 @@ class Stats:
         dropped: Items lost, by reason.
         queue_depth: Items that wait.
         last_error: Why writing failed last; ``None`` when it never did.
+        spans_seen: Of the items submitted, spans.
+        spans_stored: Of the rows, spans.
+        spans_dropped: Of the items lost, spans.
     """
 
     seen: int = 0
@@ -58,6 +61,9 @@ class Stats:
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
     queue_depth: int = 0
     last_error: str | None = None
+    spans_seen: int = 0
+    spans_stored: int = 0
+    spans_dropped: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class Database:
@@ -135,11 +141,14 @@ class Database:
         if writer is None:
             return Stats()
         return Stats(
-            seen=writer.seen.value(),
+            seen=sum(kind.value() for kind in writer.seen),
             stored=writer.stored,
             dropped=writer.dropped(),
             queue_depth=len(writer.queue),
             last_error=writer.last_error,
+            spans_seen=writer.seen[SPAN].value(),
+            spans_stored=writer.stored_spans,
+            spans_dropped=writer.dropped_spans(),
         )
 
     def _writer(self) -> "Writer":

@@ -13,19 +13,17 @@ MARKER: Final = 3
 
 
 class Tally:
-    """A counter that any thread may raise without a lock; one thread reads it."""
+    """A counter that any thread may raise and read without a lock."""
 
-    __slots__ = ("_count", "_reads", "add")
+    __slots__ = ("_count", "add")
 
     def __init__(self) -> None:
         self._count = itertools.count()
-        self._reads = 0
         self.add: Callable[[], int] = self._count.__next__
 
     def value(self) -> int:
         """How often `add` was called."""
-        self._reads += 1
-        return next(self._count) - self._reads + 1
+        return int(repr(self._count)[len("count(") : -1])  # there is no other door that takes none out
 
 
 class Marker:

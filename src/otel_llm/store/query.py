@@ -11,13 +11,15 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 from otel_llm import semconv
+from otel_llm.store import points
 from otel_llm.store.errors import AmbiguousError, NotFoundError, StoreError
 from otel_llm.store.filter import Filter
 from otel_llm.store.machine import Machine, machine
+from otel_llm.store.points import Point
 from otel_llm.store.stored import COLUMNS, JOINS, StoredSpan, stored_span
 from otel_llm.store.summary import GROUPINGS, summarize
 
-__all__ = ["AmbiguousError", "Filter", "NotFoundError", "Reader", "StoreError", "StoredSpan"]
+__all__ = ["AmbiguousError", "Filter", "NotFoundError", "Point", "Reader", "StoreError", "StoredSpan"]
 
 _TABLES: Final = ("spans", "logs", "points", "series", "resources", "scopes", "parameters", "streams", "rollups")
 _SCHEMA: Final = 3
@@ -160,6 +162,10 @@ class Reader:
             slices: Into how many parts the range is cut for courses; 0 for none.
         """
         return machine(self._sqlite, since, until, slices=slices)
+
+    def points(self, prefix: str, seconds: float) -> list[Point]:
+        """Numbers of the metrics that begin with ``prefix``, of the last ``seconds`` up to the newest, oldest first."""
+        return points.read(self._sqlite, prefix, seconds)
 
     def info(self) -> dict[str, Any]:
         """What the file is and holds.

@@ -17,11 +17,11 @@ from collections import Counter, deque
 from pathlib import Path
 from typing import Any, Final
 
-from otel_llm import boundary
+from otel_llm import boundary, labour
 from otel_llm.store import batch, retention, rollup
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt
 from otel_llm.store.gate import gate
-from otel_llm.store.marks import MARKER, Marker, Tally, Timer
+from otel_llm.store.marks import MARKER, SPAN, Marker, Tally, Timer
 
 QUEUE: Final = 2048
 BATCH: Final = 512
@@ -56,9 +56,11 @@ class Writer:
         self.last_error: str | None = None
         self.stored = 0
         self.lost: Counter[str] = Counter()
+        self.stored_spans = 0
+        self.lost_spans: Counter[str] = Counter()
         self.thread: int | None = None
-        self.seen = Tally()
-        self.refused = Tally()
+        self.seen = (Tally(), Tally(), Tally())
+        self.refused = (Tally(), Tally(), Tally())
         self.ended = threading.Event()
         self._path = path
         self._max_size = max_size
@@ -87,10 +89,10 @@ class Writer:
 
     def submit(self, kind: int, item: Any) -> bool:
         """Queue ``item``; ``False`` when it was refused and counted. Never waits, never raises."""
-        self.seen.add()
+        self.seen[kind].add()
         queue = self.queue
         if len(queue) >= QUEUE or self._closing:
-            self.refused.add()
+            self.refused[kind].add()
             return False
         queue.append((kind, item))
         if self.thread is None:
@@ -147,10 +149,11 @@ class Writer:
 
     def dropped(self) -> dict[str, int]:
         """Items that are lost, by reason."""
-        counts = {reason: count for reason, count in self.lost.items() if count}
-        if refused := self.refused.value():
-            counts["queue_full"] = counts.get("queue_full", 0) + refused
-        return counts
+        return _told(self.lost, sum(kind.value() for kind in self.refused))
+
+    def dropped_spans(self) -> dict[str, int]:
+        """Those of them that are spans."""
+        return _told(self.lost_spans, self.refused[SPAN].value())
 
     # --- the thread's side --------------------------------------------------------------------------------------
 
@@ -169,6 +172,7 @@ class Writer:
                     self._fail("internal", error)
                 if not self._closing:
                     time.sleep(_PAUSE)
+            labour.note("store")
             if self._closing and self._failures:
                 break
         with boundary.guard("store.writer"):
@@ -261,6 +265,8 @@ class Writer:
         self._reason = ""
         self.stored += done.stored
         self.lost.update(done.lost)
+        self.stored_spans += done.spans
+        self.lost_spans.update(done.lost_spans)
         self._rows_since_tick += done.stored
         for kind, item in self._pending:
             if kind == MARKER:
@@ -361,14 +367,23 @@ class Writer:
             self.last_error = f"retention: {error}"
 
     def _end(self) -> None:
-        left = sum(kind != MARKER for kind, _ in (*self._pending, *self.queue))
+        left = Counter(kind for kind, _ in (*self._pending, *self.queue) if kind != MARKER)
         if left:
-            self.lost[self._reason or "exit"] += left
+            self.lost[self._reason or "exit"] += left.total()
+            self.lost_spans[self._reason or "exit"] += left[SPAN]
         self._pending = []
         self.queue.clear()
         with gate.lock:
             self._drop_connection()
         self._answer_markers()
+
+
+def _told(lost: Counter[str], refused: int) -> dict[str, int]:
+    """What is lost, by reason, with what the queue had no room for."""
+    counts = {reason: count for reason, count in lost.items() if count}
+    if refused:
+        counts["queue_full"] = counts.get("queue_full", 0) + refused
+    return counts
 
 
 def _reason(error: sqlite3.Error) -> str:

@@ -1,0 +1,87 @@
+"""What ``otel-llm doctor`` says of otel-llm itself: its own figures, as the last application left them. Cli storey."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from otel_llm import semconv
+from otel_llm.cli import output
+from otel_llm.cli.checks import Check, Findings
+from otel_llm.store.query import Point, Reader
+
+_SPAN: Final = 3600.0
+"""How much of the past is told [s]."""
+
+_PREFIX: Final = "otel_llm.self."
+_HARMLESS: Final = "duplicate"
+_FIXES: Final[Mapping[str, str]] = {
+    "store": "otel-llm db check; the log file (OTEL_LLM_LOG_FILE) says why",
+    "alerts": "rules see fewer calls than there were; fewer rules, or fewer calls in one process",
+    "exporters": "look whether the backend answers (check otlp above) and keeps up",
+}
+
+
+def examine(store: Reader) -> Findings:
+    """What otel-llm saw, lost and took in the last hour that it said anything of; nothing where it never did."""
+    points = store.points(_PREFIX, _SPAN)
+    if not points:
+        return
+    age = max(0.0, time.time() - points[-1].time / 1e9)
+    spans = [point for point in points if point.name == semconv.METRIC_SELF_SPANS]
+    depths: dict[str, float] = {}
+    for point in points:
+        if point.name == semconv.METRIC_SELF_QUEUE_DEPTH:
+            part = _part(point)
+            depths[part] = max(depths.get(part, 0), point.value)
+    for part in dict.fromkeys(_part(point) for point in spans):
+        yield _fate(part, [point for point in spans if _part(point) == part], depths.get(part), age)
+    yield from _errors(points)
+    yield from _threads(points)
+
+
+def _fate(part: str, points: Sequence[Point], depth: float | None, age: float) -> Check:
+    """What became of the spans that a part saw."""
+    states: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for point in points:
+        states[str(point.attributes.get(semconv.SELF_STATE))] += int(point.value)
+        if semconv.SELF_REASON in point.attributes:
+            reasons[str(point.attributes[semconv.SELF_REASON])] += int(point.value)
+    dropped = states.pop("dropped", 0)
+    why = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+    words = [f"{count:,} {state}" for state, count in states.items()]
+    words.append(f"{dropped:,} dropped ({why})" if dropped else "none dropped")
+    waited = "" if depth is None else f"; at most {int(depth):,} waited"
+    detail = f"spans in the hour up to {output.duration(age)} ago: {', '.join(words)}{waited}"
+    lost = dropped > reasons[_HARMLESS]
+    return Check(name=f"own {part}", status="warn" if lost else "ok", detail=detail, fix=_FIXES.get(part))
+
+
+def _errors(points: Sequence[Point]) -> Iterator[Check]:
+    places: Counter[str] = Counter()
+    for point in points:
+        if point.name == semconv.METRIC_SELF_ERRORS:
+            places[str(point.attributes.get(semconv.SELF_WHERE))] += int(point.value)
+    if told := [f"{where} {count:,}" for where, count in places.most_common() if count]:
+        detail = f"kept from the application in that hour: {', '.join(told)}"
+        yield Check(name="own errors", status="warn", detail=detail, fix="report it, with the lines of the log")
+    else:
+        yield Check(name="own errors", status="ok", detail="none in that hour")
+
+
+def _threads(points: Sequence[Point]) -> Iterator[Check]:
+    """What our threads took: shares of one processor, on average, of the process where each took most."""
+    shares: defaultdict[str, defaultdict[object, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for point in points:
+        if point.name == semconv.METRIC_SELF_CPU_UTILIZATION:
+            shares[_part(point)][point.attributes.get(semconv.PROCESS_PID)].append(point.value)
+    if shares:
+        means = {part: max(sum(told) / len(told) for told in by.values()) for part, by in shares.items()}
+        said = ", ".join(f"{part} {mean:.2%}" for part, mean in sorted(means.items(), key=lambda one: -one[1]))
+        detail = f"of a processor, on average: {said}; what recording takes on the application's threads is apart"
+        yield Check(name="own threads", status="ok", detail=detail)
+
+
+def _part(point: Point) -> str:
+    return str(point.attributes.get(semconv.SELF_PART))

@@ -1,0 +1,67 @@
+"""Our threads say what they take of the processor."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from otel_llm import labour
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    labour._spent.clear()
+    yield
+    labour._spent.clear()
+
+
+def work(part, seconds):
+    began = time.thread_time()
+    while time.thread_time() - began < seconds:
+        pass
+    labour.note(part)
+
+
+def on_threads(*jobs):
+    threads = [threading.Thread(target=work, args=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_part_has_the_time_of_its_threads_and_no_others():
+    on_threads(("store", 0.05), ("probe", 0.02))
+    spent = labour.spent()
+    assert spent["store"] == pytest.approx(0.05, abs=0.03)
+    assert spent["probe"] == pytest.approx(0.02, abs=0.015)
+
+
+def test_the_time_of_a_thread_that_has_ended_stays():
+    for _ in range(3):
+        on_threads(("store", 0.02))
+    assert labour.spent()["store"] >= 0.06
+
+
+def test_a_part_without_a_thread_is_absent():
+    assert labour.spent() == {}
+
+
+def test_threads_beyond_the_most_are_not_kept(monkeypatch):
+    monkeypatch.setattr(labour, "_MOST_THREADS", 1)
+    labour.note("store")
+    labour.note("probe")
+    assert list(labour.spent()) == ["store"]
+
+
+def test_a_forked_child_has_nothing_of_its_parents_time():
+    labour.note("store")
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        before = labour.spent()
+        labour.note("probe")
+        os.write(writing, b"1" if before == {} and list(labour.spent()) == ["probe"] else b"0")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 1) == b"1"
