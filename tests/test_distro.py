@@ -422,3 +422,35 @@ def test_a_call_that_is_open_at_the_exit_is_kept(run, environ):
     path = environ["OTEL_LLM_STORE_PATH"]
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         assert connection.execute("SELECT outcome FROM calls").fetchall() == [("abandoned",)]
+
+
+def test_a_loop_that_a_call_blocks_and_the_spans_that_were_kept_are_told(run, environ):
+    run(
+        """
+        import asyncio, time
+        import httpx
+        answer = {"model": "m-1", "choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 7}}
+        async def main():
+            transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
+            async with httpx.AsyncClient(transport=transport) as client:
+                for _ in range(3):
+                    await client.post("https://api.openai.com/v1/chat/completions", json={"model": "m"})
+                    await asyncio.sleep(0.6)
+                time.sleep(1.5)
+                await asyncio.sleep(0.1)
+        asyncio.run(main())
+        report()
+        """,
+        OTEL_LLM_PROBE_INTERVAL="500ms",
+    )
+    query = (
+        "SELECT streams.name || coalesce(' ' || (streams.attributes ->> '$.\"otel_llm.self.part\"') || ' '"
+        " || coalesce(streams.attributes ->> '$.\"otel_llm.self.state\"', ''), ''), sum(value), max(value)"
+        " FROM points JOIN streams ON streams.id = points.stream GROUP BY 1"
+    )
+    with sqlite3.connect(environ["OTEL_LLM_STORE_PATH"]) as store:
+        told = {name: (total, most) for name, total, most in store.execute(query)}
+    assert 0.4 < told["otel_llm.process.event_loop.lag"][1] < 5
+    assert told["otel_llm.self.spans store seen"][0] == told["otel_llm.self.spans store stored"][0] == 3
+    assert told["otel_llm.self.spans alerts judged"][0] == 3
+    assert 0 < told["otel_llm.self.cpu.utilization store "][1] < 1

@@ -485,3 +485,30 @@ def test_a_reader_may_stay_open_while_spans_are_written(kept, spans, path):
     with Reader(path) as reader:
         kept(spans.call())
         assert len(reader.calls(Filter())) == 2
+
+
+def test_spans_are_counted_apart_from_what_else_is_kept(database, spans):
+    span = spans.call()
+    for one in (span, span, spans.span(start_time=None)):
+        database.submit_span(one)
+    database.submit_metrics(None)
+    database.flush(10)
+    stats = database.stats()
+    assert (stats.seen, stats.spans_seen, stats.spans_stored) == (4, 3, 1)
+    assert stats.spans_dropped == {"duplicate": 1, "invalid": 1}
+
+
+def test_spans_that_the_queue_has_no_room_for_are_counted_apart(database, spans, monkeypatch):
+    monkeypatch.setattr("otel_llm.store.writer.Writer.start", lambda _: None)
+    for _ in range(QUEUE):
+        database.submit_metrics(None)
+    database.submit_span(spans.call())
+    database.submit_metrics(None)
+    assert database.stats().dropped == {"queue_full": 2}
+    assert database.stats().spans_dropped == {"queue_full": 1}
+    database._writer().queue.clear()
+
+
+def test_reading_a_count_does_not_change_it(database, spans):
+    database.submit_span(spans.call())
+    assert [database.stats().seen for _ in range(3)] == [1, 1, 1]

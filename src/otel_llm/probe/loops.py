@@ -73,7 +73,7 @@ class Loops:
         self._state = _State()
 
     def note(self) -> None:
-        """A call begins: watch the loop that runs on this thread, if any. On the host's path; under a microsecond."""
+        """A call begins: watch the loop that runs on this thread, if any. On the host's path: about a microsecond."""
         asyncio = sys.modules.get("asyncio")
         loop = asyncio._get_running_loop() if asyncio is not None else None  # noqa: SLF001 - public, but for its name
         if loop is None:
