@@ -1,6 +1,7 @@
 """What becomes of spans is counted by each part."""
 
 import os
+from collections import deque
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -11,7 +12,6 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
 )
 
-from otel_llm.alert import processor as processor_module
 from otel_llm.alert.processor import AlertProcessor
 from otel_llm.store.database import Database
 from otel_llm.store.exporters import StoreSpanProcessor
@@ -101,11 +101,10 @@ def test_what_the_store_kept_is_told(tmp_path):
     upkeep.store.close(5)
 
 
-def test_what_the_alerts_saw_and_lost_is_told(monkeypatch):
-    monkeypatch.setattr(processor_module, "QUEUE", 2)
+def test_what_the_alerts_saw_and_lost_is_told():
     upkeep = Upkeep()
     upkeep.alerts = AlertProcessor(lambda: None)
-    upkeep.alerts.intake.ended = type(upkeep.alerts.intake.ended)(maxlen=2)
+    upkeep.alerts.intake.ended = deque(maxlen=2)
     finish(upkeep.alerts, **{"gen_ai.operation.name": "chat"})
     assert fates(upkeep.fates()) == {
         ("alerts", "seen", None): 3,

@@ -166,7 +166,6 @@ def test_stopping_takes_no_time(engine, tracer):
 
 def test_what_waits_is_bounded_and_what_is_lost_is_counted(engine):
     intake = engine._processor.intake
-    for number in range(intake.ended.maxlen + 9):
-        intake.seen = number + 1
-        intake.ended.append(({}, 0, 1, False, None, 0.0))
+    for _ in range(intake.ended.maxlen + 9):
+        intake.put(({}, 0, 1, False, None, 0.0))
     assert intake.dropped() == intake.seen - intake.ended.maxlen

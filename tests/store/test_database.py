@@ -491,7 +491,7 @@ def test_spans_are_counted_apart_from_what_else_is_kept(database, spans):
     span = spans.call()
     for one in (span, span, spans.span(start_time=None)):
         database.submit_span(one)
-    database.submit_metrics(None)
+    database.submit_logs(())
     database.flush(10)
     stats = database.stats()
     assert (stats.seen, stats.spans_seen, stats.spans_stored) == (4, 3, 1)
@@ -501,9 +501,9 @@ def test_spans_are_counted_apart_from_what_else_is_kept(database, spans):
 def test_spans_that_the_queue_has_no_room_for_are_counted_apart(database, spans, monkeypatch):
     monkeypatch.setattr("otel_llm.store.writer.Writer.start", lambda _: None)
     for _ in range(QUEUE):
-        database.submit_metrics(None)
+        database.submit_logs(())
     database.submit_span(spans.call())
-    database.submit_metrics(None)
+    database.submit_logs(())
     assert database.stats().dropped == {"queue_full": 2}
     assert database.stats().spans_dropped == {"queue_full": 1}
     database._writer().queue.clear()

@@ -55,6 +55,12 @@ class Intake:
         self.lost = 0
         self.readings: deque[Reading] = deque(maxlen=READINGS)
 
+    def put(self, one: Ended) -> None:
+        """Put a finished call down, in the place of the oldest where there is no room."""
+        self.seen += 1
+        self.lost += len(self.ended) == self.ended.maxlen
+        self.ended.append(one)
+
     def take(self) -> list[Ended]:
         """All that has ended since the last time."""
         taken: list[Ended] = []
@@ -103,11 +109,9 @@ class AlertProcessor(SpanProcessor):
             attributes = _of(span)
             if _OPERATION in attributes and attributes[_OPERATION] in _INFERENCES:
                 intake = self._own()
-                intake.seen += 1
                 failed = not span.status.is_ok
                 started = intake.open.pop(_id(span), None)
-                intake.lost += len(intake.ended) >= QUEUE
-                intake.ended.append((attributes, span.start_time, span.end_time, failed, started, time.monotonic()))
+                intake.put((attributes, span.start_time, span.end_time, failed, started, time.monotonic()))
                 self._start()
         except Exception as error:  # noqa: BLE001 - the host's path; cheaper than `guard`
             boundary.swallow("alert.on_end", error)
