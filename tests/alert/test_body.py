@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -115,3 +117,15 @@ def test_an_event_has_the_severity_of_its_alert():
 
 def test_a_date_is_written_as_alertmanager_writes_it():
     assert message.stamp(1_800_000_000.5) == "2027-01-15T08:00:00.500Z"
+
+
+def test_each_word_is_an_event_with_labels_and_annotations(monkeypatch):
+    exporter = InMemoryLogRecordExporter()
+    provider = LoggerProvider()
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    monkeypatch.setattr(telling, "get_logger", provider.get_logger)
+    telling.emit([(None, say(severity="critical"))])
+    (one,) = [finished.log_record for finished in exporter.get_finished_logs()]
+    assert (one.event_name, one.severity_text, one.body) == (semconv.EVENT_ALERT, "ERROR", "firing Errors 12% fail")
+    assert one.attributes["otel_llm.alert.label.severity"] == "critical"
+    assert one.attributes["otel_llm.alert.annotation.value"] == "0.12"

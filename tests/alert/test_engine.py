@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from otel_llm import semconv
 from otel_llm.alert import schema
-from otel_llm.alert.engine import Engine
+from otel_llm.alert.engine import Engine, Nobody
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.processor import AlertProcessor
 from otel_llm.document import Document, parse
@@ -169,3 +169,30 @@ def test_what_waits_is_bounded_and_what_is_lost_is_counted(engine):
     for _ in range(intake.ended.maxlen + 9):
         intake.put(({}, 0, 1, False, None, 0.0))
     assert intake.dropped() == intake.seen - intake.ended.maxlen
+
+
+def test_a_ledger_that_stands_in_has_nothing_told_again():
+    broken, asked = [], []
+
+    class Failing(MemoryLedger):
+        def lease(self, owner, now):
+            if broken:
+                raise LedgerError
+            return super().lease(owner, now)
+
+    class Listener(Nobody):
+        def address(self, news, firing, owed):  # noqa: ARG002
+            asked.append((engine.facts.fallback, [one.labels["alertname"] for one in firing], len(owed)))
+            return ()
+
+    engine = make(lambda: interpret(RULES), ledger=Failing, outlet=Listener())
+    provider = TracerProvider()
+    provider.add_span_processor(engine._processor)
+    for _ in range(5):
+        fail(provider.get_tracer("test"))
+    wait_for(lambda: (False, ["Errors"], 1) in asked)
+    broken.append(True)
+    engine._life.kept_at = 0.0
+    wait_for(lambda: (True, ["Errors"], 0) in asked)
+    assert not [owed for fallback, _, owed in asked if fallback and owed]
+    engine.stop(2.0)

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import os
+import socket
 import time
 
 import pytest
@@ -512,3 +514,114 @@ def test_silences_of_the_store_are_read(hook, tmp_path):
     office.turn()
     assert len(hook.requests) == 1
     ledger.close()
+
+
+# --- threads ------------------------------------------------------------------------------------------------------
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def post(hook):
+    post = Post()
+    post.take(plan(webhook(hook.url)))
+    yield post
+    post.stop()
+
+
+def queue(post, ledger, *messages):
+    assert ledger.commit(1, [], post.address(messages, messages, messages))
+    post.deliver(ledger)
+
+
+def test_a_thread_delivers_and_ends_when_nothing_waits(post, hook):
+    ledger = MemoryLedger()
+    queue(post, ledger, message())
+    wait_for(lambda: hook.requests)
+    wait_for(lambda: post._desks["ops"].thread is None)
+    queue(post, ledger, message("Slow"))
+    wait_for(lambda: len(hook.requests) == 2)
+
+
+def test_what_waited_before_this_process_judged_is_delivered(post, hook):
+    ledger = MemoryLedger()
+    ledger.commit(1, [], post.address([message()], [], []))
+    other = Post()
+    other.take(plan(webhook(hook.url)))
+    other.deliver(ledger)
+    wait_for(lambda: hook.requests)
+    other.stop()
+
+
+def test_one_receiver_that_hangs_holds_up_no_other(hook):
+    hook.answer = lambda request: Answer(hangs=request.path == "/slow")
+    post = Post()
+    slow = hook.url.replace("/hook", "/slow")
+    post.take(
+        plan(
+            f"receivers:\n- name: a\n  webhook: {{url: '{slow}', allow_private: true}}\n"
+            f"- name: b\n  webhook: {{url: '{hook.url}', allow_private: true}}\n"
+            "route: {receiver: a, group_wait: 0s, routes: [{receiver: a, continue: true}, {receiver: b}]}\n"
+        )
+    )
+    queue(post, MemoryLedger(), message())
+    wait_for(lambda: {request.path for request in hook.requests} == {"/slow", "/hook"})
+    post.stop()
+
+
+def test_a_process_that_stopped_starts_no_thread(post, hook):
+    post.stop()
+    queue(post, MemoryLedger(), message())
+    assert post._desks["ops"].thread is None
+    assert hook.requests == []
+
+
+def test_a_fork_delivers_with_threads_of_its_own(post, hook):
+    ledger = MemoryLedger()
+    hook.answer = lambda _: Answer(hangs=True)
+    queue(post, ledger, message())
+    wait_for(lambda: hook.requests)
+    pid = os.fork()
+    if pid == 0:
+        queue(post, ledger, message("Slow"))
+        os._exit(0 if post._desks["ops"].thread is not None and post._desks["ops"].thread.is_alive() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_receiver_that_is_gone_from_the_rules_is_told_nothing_more(post, hook):
+    ledger = MemoryLedger()
+    ledger.commit(1, [], post.address([message()], [], []))
+    post.take(
+        plan("""
+groups: [{name: g, rules: [{alert: A, signal: error_rate, threshold: 0.1}]}]
+""")
+    )
+    post.deliver(ledger)
+    assert post._desks == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (TimeoutError(), "no answer in time"),
+        (socket.gaierror(-2, "Name or service not known"), "the host's name is not known"),
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (ValueError("secret"), "ValueError"),
+    ],
+)
+def test_an_error_is_told_in_few_words(error, text):
+    assert carriage.explain(error) == text
+
+
+def test_a_secret_that_is_gone_is_a_passing_trouble(hook, monkeypatch):
+    monkeypatch.setenv("S", "abc")
+    office = Office(webhook(hook.url, ", secret_env: S"), {"S": "abc"})
+    monkeypatch.delenv("S")
+    office.tell(message())
+    office.turn()
+    assert office.post.counts == {("ops", "failed"): 1}

@@ -411,7 +411,9 @@ class Engine:
         if moved:
             firing = [one for one in life.judge.standing() if one.alert.state == "firing"]
             all_of_it = [self._scope(message.describe(one.rule, one.alert)) for one in firing]
-            owed = [word for word, one in zip(all_of_it, firing, strict=True) if one.alert.told]
+            # A ledger that stands in for another does not know what was told, and must not have it told again.
+            told_of = [one.alert.told and not self.facts.fallback for one in firing]
+            owed = [word for word, was_told in zip(all_of_it, told_of, strict=True) if was_told]
             rows = self._outlet.address([word for _, word in told], all_of_it, owed)
             if not ledger.commit(epoch, [_keep(change, now, wall, life.boot) for change in moved], rows):
                 life.judge.forget()  # another process judges by now, and has told what it found
