@@ -237,3 +237,20 @@ def test_a_bomb_is_a_fault_and_costs_no_memory():
 def test_every_key_of_a_rule_is_in_the_reference():
     known = {*overlay.RULE, *overlay.CONDITION, *overlay.SLO}
     assert set(KEYS) == known
+
+
+def test_what_is_remembered_of_calls_is_bounded(errors):
+    board, _ = errors
+    for number in range(3000):
+        call(board, START, **{semconv.REQUEST_MODEL: f"model-{number}"})
+        call(board, START, **{semconv.REQUEST_MODEL: "x" * 1000 + str(number)})
+    assert len(board._places) <= 2 * MOST
+    assert max(len(name) for (name,) in board._places) <= 256
+
+
+def test_true_and_one_stay_apart(errors):
+    board, _ = errors
+    for value in (1, True, 1.0, "1"):
+        call(board, START, **{semconv.REQUEST_MODEL: value})
+    (series,) = board.series.values()
+    assert set(series.windows) == {("1",), ("True",), ("1.0",)}

@@ -30,7 +30,6 @@ from otel_llm.store.otlp import COLUMNS, SpanEncoder
 from otel_llm.store.otlp_signals import LOGS, POINTS, logs_request, metrics_request
 from otel_llm.store.protobuf import any_value, varint
 
-
 NOW = time.time_ns()  # what is older than the store keeps is deleted at once
 
 

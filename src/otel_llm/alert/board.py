@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from otel_llm.alert.rule import Group, Labels, Rule, label_name, label_value, needs
-from otel_llm.alert.signal import Attempt
+from otel_llm.alert.signal import MEASURED, Attempt
 from otel_llm.alert.window import OTHER, SLOT, Slot, Window
 
 MOST: Final = 512
@@ -17,6 +17,9 @@ MOST: Final = 512
 
 IDLE: Final = 900.0
 """A series that no alert needs is forgotten after its window or this long without a sample [s]."""
+
+_SHORT: Final = 256
+"""Longest value whose series is remembered [character]."""
 
 _ABSENT: Final = "unknown"
 """The label's value where a call does not have the attribute."""
@@ -28,18 +31,20 @@ class Series:
     Attributes:
         group: What they have in common.
         names: The labels of ``group.by``, in its order.
-        signals: Those whose values are read.
+        signals: Those that are read.
+        measured: Those among them that have values of their own.
         width: The longest window that is read [s].
         windows: By the values of the attributes in ``group.by``.
         folded: Samples that went into the series for the rest.
     """
 
-    __slots__ = ("_allowed", "_take", "folded", "group", "names", "signals", "width", "windows")
+    __slots__ = ("_allowed", "_take", "folded", "group", "measured", "names", "signals", "width", "windows")
 
     def __init__(self, group: Group, width: float) -> None:
         self.group = group
         self.names = tuple(map(label_name, group.by))
         self.signals: frozenset[str] = frozenset()
+        self.measured: tuple[str, ...] = ()
         self.width = width
         self.windows: dict[tuple[str, ...], Window] = {}
         self.folded = 0
@@ -76,6 +81,8 @@ class Board:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.series: dict[Group, Series] = {}
         self._calls: list[Series] = []
+        self._names: tuple[str, ...] = ()
+        self._places: dict[tuple[Any, ...], list[tuple[Series, tuple[str, ...]]]] = {}
         self._gauges: dict[str, list[Series]] = {}
         self.resize(rules)
 
@@ -87,9 +94,15 @@ class Board:
             series = old if old is not None else Series(group, need.width)
             series.widen(need.width)
             series.signals = need.signals
+            series.measured = tuple(sorted(need.signals & MEASURED))
             kept[group] = series
         self.series = kept
         self._calls = [series for series in kept.values() if series.group.source is None]
+        named = {
+            name for series in self._calls for name in (*series.group.by, *(pair[0] for pair in series.group.where))
+        }
+        self._names = tuple(sorted(named))
+        self._places = {}
         self._gauges = {}
         for series in kept.values():
             if series.group.source is not None:
@@ -99,17 +112,15 @@ class Board:
         """Take a finished attempt in."""
         number = int(attempt.at / SLOT)
         error, resend, measures = attempt.error, attempt.resend, attempt.measures
-        for series in self._calls:
-            key = series.key(attempt.attributes)
-            if key is None:
-                continue
-            slot = self._window(series, key).slot(number)
+        for series, key in self._find(attempt.attributes):
+            window = series.windows.get(key)
+            slot = (self._window(series, key) if window is None else window).slot(number)
             slot.attempts += 1
             if resend:
                 slot.resends += 1
             if error is not None:
                 slot.fail(error if attempt.code is None or error == attempt.code else f"{error}\n{attempt.code}")
-            for signal in series.signals:
+            for signal in series.measured:
                 value = measures.get(signal)
                 if value is not None:
                     slot.measure(signal, value)
@@ -160,6 +171,23 @@ class Board:
     def folded(self) -> int:
         """Samples that went into series for the rest."""
         return sum(series.folded for series in self.series.values())
+
+    def _find(self, attributes: Mapping[str, Any]) -> list[tuple[Series, tuple[str, ...]]]:
+        """The series of a call; remembered, for calls are alike in what tells series apart."""
+        get = attributes.get
+        said = tuple([get(name) for name in self._names])
+        try:
+            found = self._places.get(said)
+        except TypeError:  # a list is no key
+            found = None
+        if found is None:
+            keys = [(series, series.key(attributes)) for series in self._calls]
+            found = [(series, key) for series, key in keys if key is not None]
+            # only texts, for True is 1 to a dictionary, and short ones, for what is remembered is bounded
+            short = all(value is None or (type(value) is str and len(value) <= _SHORT) for value in said)
+            if short and len(self._places) < 2 * MOST:
+                self._places[said] = found
+        return found
 
     def _window(self, series: Series, key: tuple[str, ...]) -> Window:
         window = series.windows.get(key)

@@ -155,6 +155,8 @@ _ALL: Final = (
 )
 
 SIGNALS: Final[Mapping[str, Signal]] = {signal.name: signal for signal in _ALL}
+MEASURED: Final = frozenset(signal.name for signal in _ALL if signal.kind in {"distribution", "total"})
+"""Signals of which a call has a value of its own."""
 
 
 def signal(name: str) -> Signal | None:
