@@ -119,8 +119,16 @@ def statuses(hook):
 
 
 def owner(folder):
-    with sqlite3.connect(folder / "calls.db") as database:
-        return database.execute("SELECT owner FROM alert_lease").fetchone()
+    return _one(folder, "SELECT owner FROM alert_lease")
+
+
+def _one(folder, query):
+    """A row, none while there is no such table yet."""
+    try:
+        with sqlite3.connect(folder / "calls.db") as database:
+            return database.execute(query).fetchone()
+    except sqlite3.OperationalError:
+        return None
 
 
 @pytest.mark.slow
@@ -144,7 +152,7 @@ def test_failing_calls_are_told_once_and_their_end_once(start, hook, tmp_path):
 def test_of_two_processes_one_tells_and_when_it_is_killed_the_other_tells_no_more_than_the_end(start, hook, tmp_path):
     first = start()
     first.say("fail")
-    wait_for(lambda: (tmp_path / "calls.db").exists() and owner(tmp_path) is not None)
+    wait_for(lambda: owner(tmp_path))
     judge = owner(tmp_path)
     second = start()
     second.say("fail")
@@ -204,8 +212,4 @@ def test_in_other_modes_no_receiver_is_told(start, hook, mode, tmp_path):
 
 
 def _fires(folder):
-    try:
-        with sqlite3.connect(folder / "calls.db") as database:
-            return database.execute("SELECT 1 FROM alert_state WHERE state = 'firing'").fetchone()
-    except sqlite3.OperationalError:
-        return None
+    return _one(folder, "SELECT 1 FROM alert_state WHERE state = 'firing'")
