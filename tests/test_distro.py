@@ -41,7 +41,7 @@ REPORT = """
         exporters = [getattr(one, "span_exporter", getattr(one, "_span_exporter", None))
                      for one in parts(traces, "_active_span_processor", "_span_processors")]
         spans = names(parts(traces, "_active_span_processor", "_span_processors"))
-        watching = ("AlertProcessor", "Sightings")
+        watching = ("AlertProcessor", "Peers", "Sightings")
         print("REPORT" + json.dumps({
             "threads": sorted(thread.name for thread in threading.enumerate()),
             "environ": {k: v for k, v in os.environ.items() if k.startswith("OTEL_")},
@@ -106,7 +106,7 @@ def kept(report):
 def test_a_program_that_calls_nothing_pays_for_nothing(run, tmp_path):
     report, result = run("report()")
     assert kept(report) == ALL_KEPT
-    assert report["watching"] == ["AlertProcessor", "Sightings"]
+    assert report["watching"] == ["AlertProcessor", "Peers", "Sightings"]
     assert report["threads"] == ["MainThread"]
     assert report["on"]
     assert {"httpx", "httpx2", "openai", "anthropic", "requests", "grpc"}.isdisjoint(report["modules"])
