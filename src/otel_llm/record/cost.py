@@ -18,7 +18,7 @@ from otel_llm.record.settings import CostConfig
 from otel_llm.record.tariff import Best, Override, Tariff, override
 
 OWN_SERVERS: Final = frozenset(
-    {"llama.cpp", "llama_cpp", "lm_studio", "ollama", "sglang", "tgi", "transformers", "vllm"}
+    {"llama_cpp", "lm_studio", "ollama", "sglang", "tgi", "transformers", "vllm"}
 )
 """Providers that are programs, not companies: nobody sends a bill for their tokens."""
 
