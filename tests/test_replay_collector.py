@@ -62,7 +62,11 @@ def test_the_collector_is_sent_every_span_as_it_was(collecting, store, protocol)
         done = subprocess.run(command(store, collector, protocol, *more), capture_output=True, text=True, check=False)
         collector.stop()
         spans = collector.spans()
+        written = collector.folder / "traces.jsonl"
     assert (done.returncode, done.stderr) == (0, "Sent 5,000 spans.\n")
+    back = [sys.executable, "-c", "from otel_llm.cli import main; main()", "import", written, "--db", store]
+    imported = subprocess.run(back, capture_output=True, text=True, check=False)
+    assert "0 new, 5,000 there already, 0 faulty" in imported.stderr
     with Reader(store) as reader:
         kept = {call.span_id: call for call in reader.calls(Filter())}
     assert len(spans) == len(kept) == SPANS

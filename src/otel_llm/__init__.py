@@ -10,6 +10,7 @@ from otel_llm import semconv
 
 if TYPE_CHECKING:
     from otel_llm.distro import flush, instrument, uninstrument
+    from otel_llm.notebook import load
     from otel_llm.record.client import call, current_call, metric
     from otel_llm.record.decorator import traced
     from otel_llm.record.queues import queue
@@ -21,6 +22,7 @@ _HOME: Final = {
     "instrument": "otel_llm.distro",
     "uninstrument": "otel_llm.distro",
     "flush": "otel_llm.distro",
+    "load": "otel_llm.notebook",
     "call": "otel_llm.record.client",
     "current_call": "otel_llm.record.client",
     "metric": "otel_llm.record.client",
@@ -28,7 +30,18 @@ _HOME: Final = {
     "traced": "otel_llm.record.decorator",
 }
 
-__all__ = ["__version__", "call", "current_call", "flush", "instrument", "metric", "queue", "traced", "uninstrument"]
+__all__ = [
+    "__version__",
+    "call",
+    "current_call",
+    "flush",
+    "instrument",
+    "load",
+    "metric",
+    "queue",
+    "traced",
+    "uninstrument",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -38,8 +38,8 @@ class Filter:
     provider: str | None = None
     limit: int | None = None
 
-    def where(self) -> tuple[str, list[Any]]:
-        """SQL condition on ``spans``, ``series`` and ``resources``, and its values."""
+    def where(self, *, every: bool = False) -> tuple[str, list[Any]]:
+        """SQL condition on ``spans``, ``series`` and ``resources``, and its values; ``every`` span or only calls."""
         asked: list[tuple[str, object]] = [
             ("spans.start_time >= ?", self.since),
             ("spans.start_time < ?", self.until),
@@ -48,5 +48,6 @@ class Filter:
             (_PROVIDER, self.provider),
         ]
         said = [(condition, value) for condition, value in asked if value is not None]
-        conditions = [f"series.operation IN ({OPERATIONS})", *(condition for condition, _ in said)]
+        inference = "1" if every else f"series.operation IN ({OPERATIONS})"
+        conditions = [inference, *(condition for condition, _ in said)]
         return " AND ".join(conditions), [value for condition, value in said for _ in range(condition.count("?"))]

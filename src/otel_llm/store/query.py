@@ -17,6 +17,7 @@ from otel_llm.store.filter import Filter
 from otel_llm.store.machine import Machine, machine
 from otel_llm.store.points import Point
 from otel_llm.store.stored import COLUMNS, JOINS, StoredSpan, stored_span
+from otel_llm.store.stream import requests, rows, span_rows
 from otel_llm.store.summary import GROUPINGS, summarize
 
 __all__ = ["AmbiguousError", "Filter", "NotFoundError", "Point", "Reader", "StoreError", "StoredSpan"]
@@ -99,6 +100,18 @@ class Reader:
         rows = self._sqlite.execute(query, (cursor, newest, *values, limit)).fetchall()
         reached = newest if filter.limit is None or len(rows) < filter.limit else int(rows[-1][0])
         return sorted(map(stored_span, rows), key=lambda span: span.start_time_unix_nano), reached
+
+    def stream(self, filter: Filter, *, every: bool = False) -> Iterator[StoredSpan]:  # noqa: A002 - see above
+        """The calls that fit, or ``every`` span, oldest first, read page by page; a limit takes the newest."""
+        return map(stored_span, span_rows(self._sqlite, COLUMNS, filter, every=every))
+
+    def requests(self, signal: str, filter: Filter) -> Iterator[bytes]:  # noqa: A002 - see above
+        """OTLP requests with everything of ``spans``, ``logs`` or ``metrics`` that fits, oldest first."""
+        return requests(self._sqlite, signal, filter)
+
+    def rows(self, signal: str, filter: Filter) -> Iterator[dict[str, Any]]:  # noqa: A002 - see above
+        """The ``logs`` or ``metrics`` that fit as flat rows, oldest first."""
+        return rows(self._sqlite, signal, filter)
 
     def trace(self, trace_id: str) -> list[StoredSpan]:
         """Every span of a trace, inference or not, in order of start."""

@@ -49,6 +49,24 @@ def unpack_value(text: str | None) -> Any:
     return None if text is None else _untagged(_decode(text))
 
 
+def tagged(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """An attribute map as plain JSON without loss; what JSON cannot hold stands as an object with a ``$`` key."""
+    return _map(attributes)
+
+
+def untagged(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The attribute map that `tagged` made.
+
+    Raises:
+        ValueError: It did not make this.
+    """
+    try:
+        return _unmap(dict(content))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        message = "attributes: expected plain values, found an object that is none"
+        raise ValueError(message) from error
+
+
 def is_clean(text: str) -> bool:
     """Whether SQLite keeps ``text`` whole in a text column, for its own functions too."""
     if "\0" in text:
