@@ -327,3 +327,10 @@ def test_an_export_of_otlp_is_a_request_that_others_read(store):
     # Ids apart, which protobuf's own JSON has in base64.
     request = json_format.Parse(exported(store, "otlp-json"), ExportTraceServiceRequest())
     assert len(request.resource_spans[0].scope_spans[0].spans) == 4
+
+
+def test_a_file_that_is_not_there_is_a_usage_error_and_makes_no_store(tmp_path):
+    done = run("import", str(tmp_path / "none.jsonl"), store=tmp_path / "target.db")
+    assert done.exit_code == 2
+    assert "expected a file that can be read" in done.stderr
+    assert not (tmp_path / "target.db").exists()

@@ -19,7 +19,7 @@ _MOST_FAULTS: Final = 10
 
 
 @click.command(cls=options.Command)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @options.db_option
 def command(*, file: Path, db: Path | None) -> None:
     """Read spans from FILE, or from stdin for -, into the store.
@@ -36,6 +36,9 @@ def command(*, file: Path, db: Path | None) -> None:
         else:
             with file.open("rb") as opened:
                 done = import_spans(path, _spans(opened, faults))
+    except OSError as error:
+        message = f"FILE: expected a file that can be read, found {output.clean(file)}: {error.strerror}"
+        raise click.UsageError(message) from error
     except StoreError as error:
         raise options.Failure(str(error)) from error
     faults.end()
