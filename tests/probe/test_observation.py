@@ -200,3 +200,11 @@ def test_a_forked_child_opens_its_own_sources(tmp_path, clock):
         watcher.readings()
         os._exit(0 if opened == [os.getppid(), os.getpid()] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_the_last_collection_of_a_process_reads_anew(tmp_path, clock):
+    watcher = observer(Said(1.0, 2.0), tmp_path, clock=clock)
+    (reader,) = registered(watcher)
+    assert values(reader) == [1.0]
+    watcher.finish()
+    assert values(reader) == [2.0]

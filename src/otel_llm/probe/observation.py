@@ -138,8 +138,12 @@ class Observer:
         return known
 
     def finish(self) -> None:
-        """The process exits: slow sources are not read any more."""
+        """The process exits: slow sources are not read any more, and quick ones anew at the last collection."""
         self._finishing.set()
+        state = self._states.get(os.getpid())
+        for offer, slot in state.slots.items() if state is not None else ():
+            if not offer.slow:
+                slot.read_at = float("-inf")
 
     def close(self) -> None:
         """Close what this process has opened and leave the seat of the reporter."""
