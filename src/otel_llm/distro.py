@@ -101,7 +101,10 @@ class Configurator(_OTelSDKConfigurator):
         if os.environ.get("OTEL_CONFIG_FILE"):
             super()._configure()  # type: ignore[no-untyped-call]
         else:
-            with _environment(_defaults(os.environ)):
+            defaults: dict[str, str] = {}
+            with boundary.guard("distro.defaults"):
+                defaults = _defaults(os.environ)
+            with _environment(defaults):
                 super()._configure(**settings)  # type: ignore[no-untyped-call]
         with boundary.guard("distro.leaving"):
             # Providers that we set up, before the store is added: the store bounds itself.
@@ -130,17 +133,9 @@ def attach(arguments: Mapping[str, object] | None = None) -> None:
     with _lock:
         settings = _settings(arguments)
         transport.configure(settings.record, partial(_witness, settings.probe), settings.cost)
-        tracer_provider = trace.get_tracer_provider()
-        if isinstance(tracer_provider, TracerProvider):
-            _harden(tracer_provider)
-        if settings.store.enabled:
-            _attach_store(settings.store, settings.probe.interval)
-        _attach_probe(settings)
-        _attach_alerts(settings)
-        if "preload" not in _attached:
-            _attached["preload"] = True
-            for library in transport.LIBRARIES:
-                wrapt.register_post_import_hook(_preload, library)
+        for part in (_harden, _attach_store, _attach_probe, _attach_alerts, _attach_preload):
+            with boundary.guard("distro.attach"):  # one that fails costs no other
+                part(settings)
 
 
 def _settings(arguments: Mapping[str, object] | None) -> config.Settings:
@@ -172,6 +167,14 @@ def _energy(address: str | None, port: int | None) -> Any:
     return _attached["meter"].begin(address, port)
 
 
+def _attach_preload(_settings: config.Settings) -> None:
+    """Have `_preload` called once."""
+    if "preload" not in _attached:
+        _attached["preload"] = True
+        for library in transport.LIBRARIES:
+            wrapt.register_post_import_hook(_preload, library)
+
+
 def _preload(_module: Any) -> None:
     """Import what the first call will need while the application imports its HTTP client, not during the call."""
     with boundary.guard("distro.preload"):
@@ -179,8 +182,11 @@ def _preload(_module: Any) -> None:
             import_module(name)
 
 
-def _harden(provider: TracerProvider) -> None:
+def _harden(_settings: config.Settings) -> None:
     """Keep ids unique under ``random.seed()``, calls single, and unsampled inferences visible to processors."""
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        return
     if type(provider.id_generator) is id_generator.RandomIdGenerator:
         provider.id_generator = IdGenerator()  # type: ignore[assignment]
     if not isinstance(provider.sampler, RecordInferences):
@@ -188,14 +194,12 @@ def _harden(provider: TracerProvider) -> None:
     peers.watch(provider)
 
 
-def _attach_store(settings: database.Config, interval: float) -> None:
-    """Have spans, metrics and logs kept, each signal unless the environment names other exporters for it.
-
-    Args:
-        settings: The store's.
-        interval: Between two collections of metrics [s].
-    """
-    store = database.shared(settings.path, settings)
+def _attach_store(settings: config.Settings) -> None:
+    """Have spans, metrics and logs kept, each signal unless the environment names other exporters for it."""
+    if not settings.store.enabled:
+        return
+    store = _attached["database"] = _upkeep.store = database.shared(settings.store.path, settings.store)
+    _register_exit()
     providers = {
         "traces": trace.get_tracer_provider(),
         "metrics": metrics.get_meter_provider(),
@@ -207,15 +211,13 @@ def _attach_store(settings: database.Config, interval: float) -> None:
         if signal == "traces" and hasattr(provider, "add_span_processor"):
             provider.add_span_processor(exporters.StoreSpanProcessor(store))
         elif signal == "metrics" and hasattr(provider, "add_metric_reader"):
-            _attached["reader"] = exporters.StoreMetricReader(store, max(interval, _SHORTEST_INTERVAL))
+            _attached["reader"] = exporters.StoreMetricReader(store, max(settings.probe.interval, _SHORTEST_INTERVAL))
             provider.add_metric_reader(_attached["reader"])
         elif signal == "logs" and hasattr(provider, "add_log_record_processor"):
             provider.add_log_record_processor(exporters.StoreLogProcessor(store))
         else:
             continue
         _attached[signal] = provider
-    _attached["database"] = _upkeep.store = store
-    _register_exit()
 
 
 def _attach_probe(settings: config.Settings) -> None:
@@ -235,7 +237,7 @@ def _attach_probe(settings: config.Settings) -> None:
     add = getattr(trace.get_tracer_provider(), "add_span_processor", None)
     if settings.probe.server and add is not None:
         add(sightings)
-    if settings.store.enabled:
+    if "database" in _attached:
         _look_soon(_attached["database"], observer)
 
 
@@ -416,6 +418,7 @@ def flush(timeout: float = 5.0) -> bool:
 
     with boundary.guard("distro.flush"):
         transport.reaper.drain()
+    with boundary.guard("distro.flush"):
         # On a thread: the SDK's own flush does not keep to its time-out.
         threading.Thread(target=work, name="otel-llm-flush", daemon=True).start()
         stored = _attached["database"].flush(timeout) if "database" in _attached else True
@@ -425,17 +428,28 @@ def flush(timeout: float = 5.0) -> bool:
 
 def _leave() -> None:
     """At exit: end the calls that are open, collect metrics once more, and have all of it on disk."""
-    with boundary.guard("distro.leave"):
-        leaving.begin()
-        transport.end_all()
-        if "observer" in _attached:
-            _attached["observer"].finish()
-        if "engine" in _attached:
-            _attached["engine"].stop(min(_EXIT_BUDGET / 2, leaving.remaining()))
-        store, reader = _attached.get("database"), _attached.get("reader")
-        if store is None:
-            return
-        if reader is not None and store.stats().seen:
-            # The SDK shuts down only the readers that it was given at its start.
-            reader.shutdown()
-        store.flush(min(_EXIT_BUDGET, leaving.remaining()))
+    for part in (leaving.begin, transport.end_all, _finish_probe, _finish_alerts, _finish_metrics, _finish_store):
+        with boundary.guard("distro.leave"):  # one that fails costs no other
+            part()
+
+
+def _finish_probe() -> None:
+    if "observer" in _attached:
+        _attached["observer"].finish()
+
+
+def _finish_alerts() -> None:
+    if "engine" in _attached:
+        _attached["engine"].stop(min(_EXIT_BUDGET / 2, leaving.remaining()))
+
+
+def _finish_metrics() -> None:
+    store, reader = _attached.get("database"), _attached.get("reader")
+    if store is not None and reader is not None and store.stats().seen:
+        # The SDK shuts down only the readers that it was given at its start.
+        reader.shutdown()
+
+
+def _finish_store() -> None:
+    if "database" in _attached:
+        _attached["database"].flush(min(_EXIT_BUDGET, leaving.remaining()))
