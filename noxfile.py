@@ -58,7 +58,7 @@ def bench(session: nox.Session) -> None:
     """Measure; by hand, on a machine that does nothing else; ``-- FILE ARGUMENTS`` runs one of bench/."""
     install(session, "tests")
     session.install("--quiet", PEER)  # for bench/instructions.py, whose arms share this environment
-    whole = [[f"bench/{name}.py"] for name in ("overhead", "footprint", "store", "table")]
+    whole = [[f"bench/{name}.py"] for name in ("overhead", "footprint", "instructions", "store", "table")]
     for command in [session.posargs] if session.posargs else whole:
         session.run("python", *command)
 

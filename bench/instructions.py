@@ -2,17 +2,19 @@
 
 Processor time on a shared machine swings by a factor of two; instructions under ``valgrind --tool=cachegrind`` hardly
 move. Each arm is run with few and with more calls, the collector of garbage off, and the difference divided by their
-number. ``python bench/instructions.py [--calls 40] [--streams 6]``; prints JSON, thousands of instructions.
+number, twice, to show how far two counts are apart. ``python bench/instructions.py [--calls 40] [--streams 6]``; keeps
+JSON, instructions.
 """
 
 import argparse
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+
+import results
 
 ARMS = ("none", "sdk-floor", "otel-llm", "genai-openai")
 _FEW = 5
@@ -70,25 +72,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=40)
     parser.add_argument("--streams", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
         work(arguments.work[0], arguments.work[1], int(arguments.work[2]))
     if shutil.which("valgrind") is None:
         sys.exit("bench/instructions.py: expected valgrind on PATH, found none (apt-get install valgrind)")
-    each: dict[str, dict[str, float]] = {}
-    for arm in ARMS:
-        each[arm] = {
-            kind: (_count(arm, kind, _FEW + number) - _count(arm, kind, _FEW)) / number / 1000
-            for kind, number in (("call", arguments.calls), ("stream", arguments.streams))
-        }
+    load = results.load()
+    each: dict[str, dict[str, list[float]]] = {arm: {"call": [], "stream": []} for arm in arguments.arms}
+    for _ in range(arguments.rounds):
+        for arm in arguments.arms:
+            for kind, number in (("call", arguments.calls), ("stream", arguments.streams)):
+                each[arm][kind].append((_count(arm, kind, _FEW + number) - _count(arm, kind, _FEW)) / number)
     from arm import PIECES  # noqa: PLC0415 - imports the SDKs, which the workers do on their own
 
     added = {}
-    for arm in ARMS[1:]:
-        call, stream = (each[arm][kind] - each["none"][kind] for kind in ("call", "stream"))
-        added[arm] = {"call": round(call), "chunk": round((stream - call) / len(PIECES), 2)}
-    print(json.dumps({"unit": "thousand instructions", "added": added}))
+    for arm in arguments.arms[1:]:
+        calls, streams = (
+            [mine - bare for mine, bare in zip(each[arm][kind], each["none"][kind], strict=True)]
+            for kind in ("call", "stream")
+        )
+        chunks = [(stream - call) / len(PIECES) for stream, call in zip(streams, calls, strict=True)]
+        added[arm] = {"call": [round(call) for call in calls], "chunk": [round(chunk) for chunk in chunks]}
+    results.keep(
+        "instructions",
+        {"unit": "instructions", "rounds": arguments.rounds, "load": [load, results.load()], "added": added},
+    )
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--minutes", type=float, default=60, help="begin no round after this time")
+    parser.add_argument("--window", type=float, default=2.0, help="CPU time of one measurement [s]")
     parser.add_argument("--arms", nargs="+", choices=list(PEERS), default=list(PEERS))
     asked = parser.parse_args()
     began, load = time.monotonic(), results.load()
@@ -41,7 +42,7 @@ def main() -> None:
     for number in range(asked.rounds):
         if time.monotonic() - began > asked.minutes * 60:
             break
-        seen = {arm: results.run(arm, "cost") for arm in results.shuffled(asked.arms, number)}
+        seen = {arm: results.run(arm, "cost", str(asked.window)) for arm in results.shuffled(asked.arms, number)}
         bare += [figures["bare"] for figures in seen.values()]
         rounds.append({arm: _added(figures) for arm, figures in seen.items()})
         print(f"round {number + 1}", file=sys.stderr, flush=True)
@@ -50,6 +51,7 @@ def main() -> None:
         {
             "unit": "us CPU",
             "rounds": len(rounds),
+            "window": asked.window,
             "load": [load, results.load()],
             "un-instrumented": {kind: statistics.median(figures[kind] for figures in bare) for kind in bare[0]},
             "added": {

@@ -1,7 +1,9 @@
-"""Writes the tables of docs/benchmarks.md, between their markers, from ``results/*.json``."""
+"""Writes the tables of docs/benchmarks.md and README.md, between their markers, from ``results/*.json``."""
 
 import json
 import re
+import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +49,15 @@ def overhead(kinds: tuple[str, ...] = ("call", "async_call", "chunk", "async_chu
         for arm, added in figures["added"].items()
     ]
     words = {"call": "call", "async_call": "async call", "chunk": "chunk", "async_chunk": "async chunk"}
-    said = f"{_told(figures, 'nox -s bench')} {figures['rounds']} rounds; CPU time added [us], median [95 % interval]."
+    measured = f"{figures['rounds']} rounds, {figures['window']:g} s a window"
+    said = f"{_told(figures, 'nox -s bench')} {measured}; CPU time added [us], median [95 % interval]."
     return f"{said}\n\n{_rows(['arm', *(words[kind] for kind in kinds)], rows)}"
 
 
 def footprint() -> str:
     """Memory, start and event loop."""
     figures = _read("footprint")
-    memory, lag = figures["memory"]["arms"], figures["lag"]["arms"]
+    memory = figures["memory"]["arms"]
     kept = [
         [
             NAMES[arm],
@@ -63,14 +66,6 @@ def footprint() -> str:
             f"{seen['growth_streams'] / 1e6:.1f}",
         ]
         for arm, seen in memory.items()
-    ]
-    late = [
-        [
-            NAMES[arm],
-            *(f"{seen[kind]:.1f}" for kind in ("median", "p99", "max")),
-            f"{seen['stored']:.0f} of {seen['streams']:.0f}" if "stored" in seen else "-",
-        ]
-        for arm, seen in lag.items()
     ]
     through = figures["pass"]["arms"]
     started = [
@@ -84,26 +79,60 @@ def footprint() -> str:
             _rows(["arm", "over none", f"growth, {calls} calls", "growth, 500 left streams"], kept),
             "CPU time of a start [ms], the least of the rounds:",
             _rows(["arm", "over `import openai`", "`opentelemetry-instrument python -c pass` over `pass`"], started),
-            "How late the event loop is while 500 streams run at once [ms]:",
-            _rows(["arm", "median", "p99", "max", "spans stored"], late),
+            f"Turns of the event loop with 500 streams at once, begun over {figures['lag']['over']:.0f} s; CPU [ms]:",
+            _turns(figures["lag"]["arms"]),
+            "The same, with all 500 begun at one moment; the longest turn holds 500 beginnings:",
+            _turns(figures["burst"]["arms"]),
         )
     )
 
 
-TABLES = {"overhead": overhead, "footprint": footprint}
+def _turns(arms: dict[str, Any]) -> str:
+    kinds = {"median": "median", "p99": "p99", "max": "longest", "wall_p99": "p99 by the clock"}
+    rows = [
+        [
+            NAMES[arm],
+            *(f"{seen[kind]:.1f}" for kind in kinds),
+            f"{seen['stored']:.0f} of {seen['streams']:.0f}" if "stored" in seen else "-",
+        ]
+        for arm, seen in arms.items()
+    ]
+    return _rows(["arm", *kinds.values(), "spans stored"], rows)
+
+
+def instructions() -> str:
+    """Instructions that each arm adds."""
+    figures = _read("instructions")
+    official = figures["added"]["genai-openai"]
+    rows = []
+    for arm, added in figures["added"].items():
+        cells = []
+        for kind in ("call", "chunk"):
+            value, theirs = statistics.median(added[kind]), statistics.median(official[kind])
+            cells += ["-"] * 2 if (arm, kind) == ("sdk-floor", "chunk") else [f"{value:,.0f}", f"{value / theirs:.2f}"]
+        rows.append([NAMES[arm], *cells])
+    head = ["arm", "call", "of the official", "chunk", "of the official"]
+    return f"{_told(figures, 'nox -s bench -- bench/instructions.py')} Instructions added.\n\n{_rows(head, rows)}"
+
+
+TABLES: dict[str, tuple[str, Callable[[], str], str]] = {
+    "overhead": ("overhead", overhead, "docs/benchmarks.md"),
+    "footprint": ("footprint", footprint, "docs/benchmarks.md"),
+    "instructions": ("instructions", instructions, "docs/benchmarks.md"),
+    "cost": ("instructions", instructions, "README.md"),
+}
+"""By marker: the results that are needed, what writes the table, and where it stands."""
 
 
 def main() -> None:
     """Replace what stands between the markers."""
-    file = ROOT / "docs" / "benchmarks.md"
-    text = file.read_text()
-    for name, table in TABLES.items():
-        if not (RESULTS / f"{name}.json").exists():
+    for name, (results, table, page) in TABLES.items():
+        if not (RESULTS / f"{results}.json").exists():
             continue
+        file = ROOT / page
         marks = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         made = table()
-        text = marks.sub(lambda match, made=made: f"{match[1]}\n{made}\n\n{match[2]}", text)
-    file.write_text(text)
+        file.write_text(marks.sub(lambda match, made=made: f"{match[1]}\n{made}\n\n{match[2]}", file.read_text()))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Write ``reference.md`` from the code: commands, settings, attributes, metrics, figures.
+"""Write ``reference.md`` from the code (commands, settings, attributes, metrics, figures), and the shipped rules.
 
-``python docs/generate_reference.py`` writes it; a test fails while it differs from what this makes.
+``python docs/generate_reference.py`` writes both; a test fails while one differs from what this makes.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from otel_llm.alert import receiver_keys
+from otel_llm.alert import receiver_keys, schema
 from otel_llm.alert.keys import KEYS
 from otel_llm.alert.signal import SIGNALS, STATS
 from otel_llm.cli import main
@@ -17,6 +17,7 @@ from otel_llm.cli.glossary import TERMS, Kind, Term
 from otel_llm.config import known
 
 PATH: Final = Path(__file__).with_name("reference.md")
+RULES: Final = Path(schema.__file__).with_name(schema.REWRITTEN)
 
 _HEAD: Final = """\
 # Reference
@@ -183,3 +184,4 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 if __name__ == "__main__":
     PATH.write_text(generate(), encoding="utf-8")
+    RULES.write_bytes(schema.rewrite())

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from otel_llm import cli, semconv
+from otel_llm.alert import schema
 from otel_llm.calls import ATTRIBUTES
 from otel_llm.cli import glossary
 from otel_llm.cli.glossary import TERMS
@@ -29,6 +30,10 @@ def names(*kinds):
 
 def test_the_page_says_what_the_code_says(generator):
     assert generator.PATH.read_text() == generator.generate(), "run: python docs/generate_reference.py"
+
+
+def test_the_shipped_rules_are_read_as_they_are_written(generator):
+    assert generator.RULES.read_bytes() == schema.rewrite(), "run: python docs/generate_reference.py"
 
 
 def test_every_attribute_of_a_call_is_explained():

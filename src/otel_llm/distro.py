@@ -7,10 +7,9 @@ span. A fault of ours is told once and the application runs on.
 
 import atexit
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -20,7 +19,6 @@ from typing import Any, Final
 import wrapt
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
-from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk.trace import TracerProvider, id_generator
 
@@ -43,9 +41,6 @@ SIGNALS: Final = ("traces", "metrics", "logs")
 STORE: Final = "sqlite"
 """The store's name among the exporters."""
 
-_LAZY: Final = frozenset({"httpx", "httpx2", "openai", "anthropic", "requests", "urllib3", "botocore"})
-"""Instrumentors, named as the library they patch, that wait for its import instead of causing it."""
-
 _SHORTEST_INTERVAL: Final = 0.1
 """Between two collections of metrics into the store, whatever the setting says [s]."""
 
@@ -61,37 +56,6 @@ _attached: dict[str, Any] = {}
 
 _upkeep: Final = upkeep.Upkeep()
 _loops: Final = Loops()
-
-_waiting: list[Callable[[], None]] = []
-"""Instrumentors whose library is imported; the first is being loaded."""
-
-
-class Distro(BaseDistro):  # type: ignore[misc]
-    """Entry point ``opentelemetry_distro``."""
-
-    def _configure(self, **_settings: Any) -> None:
-        """Leave the environment as it is: children would inherit names that their own SDK may not know."""
-
-    def load_instrumentor(self, entry_point: Any, **settings: Any) -> None:
-        """Instrument a library when it is imported, not before: a process that never imports it pays nothing."""
-        if entry_point.name in _LAZY and entry_point.name not in sys.modules:
-            load = partial(super().load_instrumentor, entry_point, **settings)
-            wrapt.register_post_import_hook(lambda _module: _load_in_turn(load), entry_point.name)
-        else:
-            super().load_instrumentor(entry_point, **settings)
-
-
-def _load_in_turn(load: Callable[[], None]) -> None:
-    """Run ``load`` once what is loading has loaded: instrumentors of several libraries may share one module."""
-    _waiting.append(load)
-    if len(_waiting) > 1:
-        return
-    while _waiting:
-        try:
-            with boundary.guard("distro.load_instrumentor"):
-                _waiting[0]()
-        finally:
-            _waiting.pop(0)
 
 
 class Configurator(_OTelSDKConfigurator):
@@ -114,6 +78,14 @@ class Configurator(_OTelSDKConfigurator):
             _upkeep.exports.follow(parts)
             _register_exit()
         ensure_attached()
+
+
+def __getattr__(name: str) -> Any:
+    """`Distro`, as its entry point names it: what it derives from takes longer to load than all of ours."""
+    if name == "Distro":
+        return import_module("otel_llm.arriving").Distro
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
 
 
 def ensure_attached() -> None:
@@ -292,13 +264,15 @@ def _load_engine(settings: config.Settings) -> None:
 
 def _outlet(alerts: AlertConfig) -> Any:
     """Who tells people: this process, an Alertmanager, or nobody."""
-    from otel_llm.alert import alertmanager, outlet  # noqa: PLC0415
-
     if alerts.mode == "local":
+        from otel_llm.alert import outlet  # noqa: PLC0415
+
         return outlet.Post()
-    if alerts.mode == "alertmanager" and alerts.url and alertmanager.is_url(alerts.url):
-        return alertmanager.Alertmanager(alerts.url)
     if alerts.mode == "alertmanager":
+        from otel_llm.alert import alertmanager  # noqa: PLC0415
+
+        if alerts.url and alertmanager.is_url(alerts.url):
+            return alertmanager.Alertmanager(alerts.url)
         boundary.logger.warning("alerts.url: expected where Alertmanager listens; nobody is told of alerts")
     return None
 
@@ -383,15 +357,14 @@ def instrument(
         if not isinstance(trace.get_tracer_provider(), TracerProvider):
             Configurator().configure()  # type: ignore[no-untyped-call]
         attach(settings)
-        wire = transport.WireInstrumentor()
-        if not wire.is_instrumented_by_opentelemetry:
-            wire.instrument(skip_dep_check=True)
+        if not transport.is_on():
+            transport.switch_on()
 
 
 def uninstrument() -> None:
     """Stop recording calls. Providers, and what they export to, stay as they are."""
     with boundary.guard("distro.uninstrument"):
-        transport.WireInstrumentor().uninstrument()
+        transport.switch_off()
 
 
 def flush(timeout: float = 5.0) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from otel_llm import boundary
-from otel_llm.alert import apprised, clock, mail, webhook
+from otel_llm.alert import clock
 from otel_llm.alert.body import Batch
 from otel_llm.alert.carriage import Result
 from otel_llm.alert.notice import Plan
@@ -44,11 +44,17 @@ _FLUSHED: Final = 10_000
 
 
 def carry(receiver: Receiver, batch: Batch) -> Result:
-    """Send ``batch`` the way that ``receiver`` is reached."""
+    """Send ``batch`` the way that ``receiver`` is reached; that way is loaded where it is taken and not before."""
     if isinstance(receiver.to, Webhook):
+        from otel_llm.alert import webhook  # noqa: PLC0415
+
         return webhook.send(receiver.to, batch)
     if isinstance(receiver.to, Email):
+        from otel_llm.alert import mail  # noqa: PLC0415
+
         return mail.send(receiver.to, batch)
+    from otel_llm.alert import apprised  # noqa: PLC0415
+
     return apprised.send(receiver.to, batch)
 
 

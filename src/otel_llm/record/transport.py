@@ -9,13 +9,12 @@ import gc
 import os
 import queue
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
 import wrapt
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from otel_llm import boundary, labour
@@ -42,7 +41,7 @@ _patched: dict[str, Any] = {}
 
 
 def configure(config: Config, witness: Any = None, cost: CostConfig | None = None) -> None:
-    """Set what `WireInstrumentor` uses where it is given nothing, as when another distribution loads it.
+    """Set what `switch_on` uses where it is given nothing, as when another distribution loads it.
 
     Args:
         config: The user's settings.
@@ -54,33 +53,37 @@ def configure(config: Config, witness: Any = None, cost: CostConfig | None = Non
     _patched["witness"] = witness
 
 
-class WireInstrumentor(BaseInstrumentor):  # type: ignore[misc]
-    """Switches the tap on and off; entry point ``opentelemetry_instrumentor``, name ``otel_llm``."""
+def switch_on(config: Config | None = None, tracer_provider: Any = None, meter_provider: Any = None) -> None:
+    """Patch each library as soon as it is imported, and record the calls that it sends.
 
-    def instrumentation_dependencies(self) -> Collection[str]:
-        """None: what is not installed is never imported and so never patched."""
-        return ()
+    Args:
+        config: The user's settings; `configure`'s where there are none.
+        tracer_provider: ``None`` for the global one.
+        meter_provider: ``None`` for the global one.
+    """
+    config = config or _patched.get("config") or Config()
+    if not config.enabled:
+        return
+    _patched["tap"] = _Tap(config, tracer_provider, meter_provider)
+    with boundary.guard("record.peers"):
+        peers.watch(tracer_provider)
+    for library in _SHELLS:
+        if library not in _patched:
+            _patched[library] = None
+            wrapt.register_post_import_hook(_patch, library)
 
-    def _instrument(self, **settings: Any) -> None:
-        """Patch each library as soon as it is imported.
 
-        Args:
-            **settings: ``config`` (`Config`), ``tracer_provider``, ``meter_provider``; all optional.
-        """
-        config = settings.get("config") or _patched.get("config") or Config()
-        if not config.enabled:
-            return
-        tap = _Tap(config, settings.get("tracer_provider"), settings.get("meter_provider"))
-        _patched["tap"] = tap
-        with boundary.guard("record.peers"):
-            peers.watch(settings.get("tracer_provider"))
-        for library in _SHELLS:
-            if library not in _patched:
-                _patched[library] = None
-                wrapt.register_post_import_hook(_patch, library)
+def switch_off() -> None:
+    """Record no more calls; what is patched lets them pass."""
+    _patched.pop("tap", None)
 
-    def _uninstrument(self, **_settings: Any) -> None:
-        _patched.pop("tap", None)
+
+def __getattr__(name: str) -> Any:
+    """`WireInstrumentor`, as its entry point names it: what it derives from takes longer to load than all of this."""
+    if name == "WireInstrumentor":
+        return import_module("otel_llm.record.instrumentor").WireInstrumentor
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
 
 
 def _patch(module: Any) -> None:
