@@ -49,7 +49,7 @@ def overhead(kinds: tuple[str, ...] = ("call", "async_call", "chunk", "async_chu
         for arm, added in figures["added"].items()
     ]
     words = {"call": "call", "async_call": "async call", "chunk": "chunk", "async_chunk": "async chunk"}
-    measured = f"{figures['rounds']} rounds, {figures['window']:g} s a window"
+    measured = f"{figures['rounds']} rounds" + (f", {figures['window']:g} s a window" if "window" in figures else "")
     said = f"{_told(figures, 'nox -s bench')} {measured}; CPU time added [us], median [95 % interval]."
     return f"{said}\n\n{_rows(['arm', *(words[kind] for kind in kinds)], rows)}"
 

@@ -454,3 +454,30 @@ def test_a_loop_that_a_call_blocks_and_the_spans_that_were_kept_are_told(run, en
     assert told["otel_llm.self.spans store seen"][0] == told["otel_llm.self.spans store stored"][0] == 3
     assert told["otel_llm.self.spans alerts judged"][0] == 3
     assert 0 < told["otel_llm.self.cpu.utilization store "][1] < 1
+
+
+def test_what_is_not_needed_is_not_loaded(tmp_path):
+    program = """
+import sys, otel_llm
+otel_llm.instrument()
+from otel_llm.alert import engine, outlet
+assert engine.load_rules(None, defaults=True)().rules
+print([name for name in ("packaging", "yaml", "smtplib", "grpc", "httpx", "click", "rich") if name in sys.modules])
+"""
+    environ = {**os.environ, "OTEL_LLM_STORE_PATH": str(tmp_path / "calls.db")}
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
+    assert told.stdout == "[]\n"
+
+
+def test_the_tap_is_on_however_it_was_switched():
+    program = """
+from otel_llm.record import transport
+tap = transport.WireInstrumentor()
+print(tap.is_instrumented_by_opentelemetry)
+transport.switch_on()
+print(tap.is_instrumented_by_opentelemetry)
+tap.uninstrument()
+print(transport.is_on(), hasattr(transport, "Wire"))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "True", "False", "False"]

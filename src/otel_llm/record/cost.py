@@ -17,9 +17,7 @@ from otel_llm.record.price import Price, Stay
 from otel_llm.record.settings import CostConfig
 from otel_llm.record.tariff import Best, Override, Tariff, override
 
-OWN_SERVERS: Final = frozenset(
-    {"llama_cpp", "lm_studio", "ollama", "sglang", "tgi", "transformers", "vllm"}
-)
+OWN_SERVERS: Final = frozenset({"llama_cpp", "lm_studio", "ollama", "sglang", "tgi", "transformers", "vllm"})
 """Providers that are programs, not companies: nobody sends a bill for their tokens."""
 
 _MOST: Final = 2000
