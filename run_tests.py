@@ -19,7 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 OWN = HERE / ".venv"
 CHECKS = ("lint", "types")
-COVERED = ("--cov", "--cov-report=term:skip-covered", "--cov-report=html")
+# A file stays with one worker: the parts that it starts are started once.
+COVERED = ("-n", "2", "--dist", "loadfile", "--cov", "--cov-report=term:skip-covered", "--cov-report=html")
 QUICK = ("-m", "not slow", "--no-cov")
 
 
