@@ -154,6 +154,7 @@ class _Life:
     kept_at: float = 0.0
     busy_until: float = 0.0
     restored: bool = False
+    reached: bool = False
     retry_at: float = 0.0
     offset: float | None = None
     jumped_at: float = float("-inf")
@@ -312,7 +313,9 @@ class Engine:
     def _fall_back(self, life: _Life, now: float, error: OSError) -> Ledger:
         """Judge this process's own calls until the ledger answers."""
         if not self.facts.fallback:
-            boundary.logger.warning("alerts of this process are judged by itself: %s", error)
+            # A ledger that never answered is the store's to tell, which it does.
+            tell = boundary.logger.warning if life.reached else boundary.logger.info
+            tell("alerts of this process are judged by itself: %s", error)
             life.ledger, life.restored = MemoryLedger(), True
         self.facts.fallback = True
         life.retry_at = now + _AGAIN
@@ -351,6 +354,7 @@ class Engine:
         self._share(life, ledger, now)
         epoch = ledger.lease(life.worker, now)
         self.facts.judging, self.facts.epoch = epoch is not None, epoch
+        life.reached = life.reached or not self.facts.fallback
         if epoch is None:
             life.judge.forget()
             life.restored, life.mark = False, 0
