@@ -170,8 +170,8 @@ def cell(value: Any) -> Any:
 
 def _write_parquet(spans: Iterable[StoredSpan], file: IO[bytes]) -> None:
     try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        from pyarrow import parquet  # noqa: PLC0415 - as above
+        import pyarrow as pa  # noqa: PLC0415 - an extra  # pyright: ignore[reportMissingImports]
+        from pyarrow import parquet  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         message = "--format parquet: expected the package pyarrow, found none (pip install 'otel-llm[parquet]')"
         raise options.Failure(message) from error

@@ -61,10 +61,10 @@ def switch_on(config: Config | None = None, tracer_provider: Any = None, meter_p
         tracer_provider: ``None`` for the global one.
         meter_provider: ``None`` for the global one.
     """
-    config = config or _patched.get("config") or Config()
-    if not config.enabled:
+    settings: Config = config or _patched.get("config") or Config()
+    if not settings.enabled:
         return
-    _patched["tap"] = _Tap(config, tracer_provider, meter_provider)
+    _patched["tap"] = _Tap(settings, tracer_provider, meter_provider)
     with boundary.guard("record.peers"):
         peers.watch(tracer_provider)
     for library in _SHELLS:
