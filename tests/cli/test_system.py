@@ -98,8 +98,9 @@ def test_top_without_calls_or_readings_says_so(recorded, piped):
 
 
 IN_A_TERMINAL = """
-import fcntl, termios
+import fcntl, signal, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner in the background hands down that it is ignored
 from otel_llm.cli import main
 main()
 """
@@ -108,7 +109,8 @@ main()
 def drained(parent, top, until):
     """What is printed until ``until``, or the end of the program."""
     shown = b""
-    while until not in shown:
+    deadline = time.monotonic() + 30
+    while until not in shown and time.monotonic() < deadline:
         if select.select([parent], [], [], 0.1)[0]:
             shown += os.read(parent, 65536)
         elif top.poll() is not None:
