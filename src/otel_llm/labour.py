@@ -23,7 +23,7 @@ def note(part: str) -> None:
     """Say what the calling thread has taken so far; takes some 2 us.
 
     Args:
-        part: What it works for, in one word: ``store``, ``alerts``, ``probe``, ``energy``, ``loops``.
+        part: What it works for, in one word: ``store``, ``alerts``, ``delivery``, ``probe``, ``energy``, ``loops``.
     """
     if _pid[0] != os.getpid():
         _pid[0] = os.getpid()

@@ -9,6 +9,8 @@ from otel_llm.store.database import Database
 from otel_llm.store.exporters import StoreMetricReader
 from otel_llm.store.query import Reader
 
+NAMES = {"pid": "process.pid", "provider": "gen_ai.provider.name", "model": "gen_ai.request.model"}
+
 
 @pytest.fixture
 def told(tmp_path):
@@ -20,11 +22,10 @@ def told(tmp_path):
         meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("otel_llm")
         by_name = {}
         for name, value, said in figures:
-            attributes = {f"otel_llm.self.{key}": word for key, word in said.items() if key != "pid"}
-            more = {"process.pid": said["pid"]} if "pid" in said else {}
-            by_name.setdefault(name, []).append(Observation(value, attributes | more))
+            attributes = {NAMES.get(key, f"otel_llm.self.{key}"): word for key, word in said.items()}
+            by_name.setdefault(name, []).append(Observation(value, attributes))
         for name, observations in by_name.items():
-            counter = name in ("spans", "errors")
+            counter = name in ("spans", "errors", "unpriced_calls")
             make = meter.create_observable_counter if counter else meter.create_observable_gauge
             make(f"otel_llm.self.{name}", [lambda _, found=observations: found])
         reader.shutdown()
@@ -82,6 +83,16 @@ def test_threads_are_told_with_their_share_where_they_took_most(told):
         ("cpu.utilization", 0.0005, {"part": "alerts", "pid": 1}),
     )["own threads"]
     assert "store 0.30%, alerts 0.05%" in found.detail
+
+
+def test_models_without_a_price_are_told_with_what_helps(told):
+    found = told(
+        ("unpriced_calls", 2, {"provider": "openai", "model": "new-model"}),
+        ("unpriced_calls", 5, {"provider": "anthropic", "model": "newer\nmodel"}),
+    )["own prices"]
+    assert found.status == "warn"
+    assert "anthropic newer model 5, openai new-model 2" in found.detail
+    assert "otel-llm[prices]" in found.fix
 
 
 def test_where_nothing_was_said_there_are_no_findings(tmp_path):

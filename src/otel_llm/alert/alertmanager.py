@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from otel_llm import boundary, semconv
+from otel_llm import boundary, labour, semconv
 from otel_llm.alert import clock, message, webhook, wire
 from otel_llm.alert.carriage import Result, explain
 from otel_llm.alert.notice import Plan
@@ -115,6 +115,7 @@ class Alertmanager:
                 self._wake.clear()
                 with boundary.guard("alert.deliver"):
                     self.turn()
+                labour.note("delivery")
 
     def turn(self) -> None:
         """Say everything once, if it is time."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from otel_llm import boundary
+from otel_llm import boundary, labour
 from otel_llm.alert import clock
 from otel_llm.alert.body import Batch
 from otel_llm.alert.carriage import Result
@@ -220,6 +220,7 @@ class Post:
                 pause: float | None = _AGAIN
                 with boundary.guard("alert.deliver"):
                     pause = self._turn_while_judging(desk)
+                labour.note("delivery")
                 if pause is not None:
                     desk.expects = True
                     desk.wake.wait(min(max(pause, _SHORTEST), _AGAIN))

@@ -15,6 +15,8 @@ _SPAN: Final = 3600.0
 
 _PREFIX: Final = "otel_llm.self."
 _HARMLESS: Final = "duplicate"
+_MOST_MODELS: Final = 5
+_PRICE: Final = "pip install 'otel-llm[prices]' knows more models; prices of your own: the file that cost.prices names"
 _FIXES: Final[Mapping[str, str]] = {
     "store": "otel-llm db check; the log file (OTEL_LLM_LOG_FILE) says why",
     "alerts": "rules see fewer calls than there were; fewer rules, or fewer calls in one process",
@@ -38,6 +40,7 @@ def examine(store: Reader) -> Findings:
         yield _fate(part, [point for point in spans if _part(point) == part], depths.get(part), age)
     yield from _errors(points)
     yield from _threads(points)
+    yield from _prices(points)
 
 
 def _fate(part: str, points: Sequence[Point], depth: float | None, age: float) -> Check:
@@ -81,6 +84,20 @@ def _threads(points: Sequence[Point]) -> Iterator[Check]:
         said = ", ".join(f"{part} {mean:.2%}" for part, mean in sorted(means.items(), key=lambda one: -one[1]))
         detail = f"of a processor, on average: {said}; what recording takes on the application's threads is apart"
         yield Check(name="own threads", status="ok", detail=detail)
+
+
+def _prices(points: Sequence[Point]) -> Iterator[Check]:
+    """Which models' tokens were known and had no price; nothing where there was none."""
+    models: Counter[str] = Counter()
+    for point in points:
+        if point.name == semconv.METRIC_SELF_UNPRICED_CALLS:
+            model = point.attributes.get(semconv.REQUEST_MODEL)
+            models[f"{point.attributes.get(semconv.PROVIDER_NAME)} {output.clean(model)}"] += int(point.value)
+    if told := [f"{model} {count:,}" for model, count in models.most_common(_MOST_MODELS)]:
+        more = len(models) - len(told)
+        rest = f" and {more} more models" if more > 0 else ""
+        detail = f"calls without a price, so without a cost, in that hour: {', '.join(told)}{rest}"
+        yield Check(name="own prices", status="warn", detail=detail, fix=_PRICE)
 
 
 def _part(point: Point) -> str:

@@ -241,8 +241,9 @@ SELF: Final = (
         kind="gauge",
         unit=semconv.UNIT_RATIO,
         meaning="Share of one processor that otel-llm's own threads took since the reading before, by "
-        "`otel_llm.self.part`: `store`, `alerts`, `probe` (cards and model servers), `energy`, `loops`, `reaper` "
-        "(answers that nobody read to their end). Reading the machine is in `store`, whose thread collects. What "
+        "`otel_llm.self.part`: `store`, `alerts`, `delivery` (messages of alerts), `probe` (cards and model servers), "
+        "`energy`, `loops`, `reaper` (answers that nobody read to their end). Reading the machine is "
+        "in `store`, whose thread collects. What "
         "recording takes on the threads of the application is not in it, nor what the SDK's exporters take.",
         formula="CPU time of the part's threads / time passed",
         source="the threads' own clocks",
