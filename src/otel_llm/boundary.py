@@ -92,7 +92,7 @@ def swallow(where: str, error: Exception) -> None:
             if due:
                 _logged_at[where] = now
         if due:
-            logger.warning("%s failed with %s; the application is not affected", where, _place(error))
+            logger.warning("%s failed with %s; the application is not affected", where, place(error))
     except Exception:  # noqa: BLE001, S110 - the last line of defence has nobody left to tell
         pass
 
@@ -110,7 +110,7 @@ def reset() -> None:
         _logged_at.clear()
 
 
-def _place(error: Exception) -> str:
+def place(error: Exception) -> str:
     """``KeyError at openai.py:41``: where it was raised, without its text."""
     traceback = error.__traceback__
     name = type(error).__name__

@@ -1,0 +1,273 @@
+"""Loops in the background: begun when there is work, begun again after a crash, stopped within bounds."""
+
+import gc
+import os
+import sys
+import threading
+import time
+
+import pytest
+
+from otel_llm import boundary, supervisor
+from otel_llm.supervisor import Loop
+
+
+@pytest.fixture(autouse=True)
+def own_errors():
+    boundary.reset()
+    yield
+    boundary.reset()
+
+
+@pytest.fixture
+def loops():
+    """Makes loops that are stopped in the end."""
+    made = []
+
+    def make(work, name="test", **parts):
+        made.append(Loop(name, work, **parts))
+        return made[-1]
+
+    yield make
+    for one in made:
+        assert one.stop(5)
+
+
+def within(seconds, question):
+    deadline = time.monotonic() + seconds
+    while not question() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return question()
+
+
+def turns(of):
+    """Work that notes each of its turns."""
+
+    def work(loop):
+        while loop.goes_on:
+            of.append(time.monotonic())
+            loop.wait(60)
+
+    return work
+
+
+def standing(name="test"):
+    return {one.name: one for one in supervisor.standing()}.get(name)
+
+
+def test_nothing_runs_before_it_is_asked_for(loops):
+    done = []
+    loop = loops(turns(done))
+    assert not loop.is_running
+    assert standing() is None
+    assert loop.ensure()
+    assert within(2, lambda: done)
+    assert standing().state == "running"
+
+
+def test_it_runs_once_however_often_it_is_asked_for(loops):
+    threads = set()
+
+    def work(loop):
+        while loop.goes_on:
+            threads.add(threading.get_ident())
+            loop.wait(60)
+
+    loop = loops(work)
+    askers = [threading.Thread(target=lambda: [loop.ensure() for _ in range(200)]) for _ in range(4)]
+    for one in askers:
+        one.start()
+    for one in askers:
+        one.join()
+    assert within(2, lambda: threads)
+    assert len(threads) == 1
+
+
+def test_a_wake_ends_the_wait(loops):
+    done = []
+    loop = loops(turns(done))
+    loop.ensure()
+    assert within(2, lambda: len(done) == 1)
+    loop.wake()
+    loop.wake()
+    assert within(2, lambda: len(done) >= 2)
+
+
+def test_work_that_returns_is_called_again_when_there_is_more(loops):
+    done = []
+    loop = loops(lambda _: done.append(1))
+    loop.ensure()
+    assert within(2, lambda: done and not loop.is_running)
+    assert standing().state == "idle"
+    loop.ensure()
+    assert within(2, lambda: len(done) == 2)
+
+
+def test_who_retires_is_followed_by_another(loops):
+    may_go = threading.Event()
+    done = []
+
+    def work(loop):
+        done.append(1)
+        loop.retire()
+        may_go.wait(5)
+
+    loop = loops(work)
+    loop.ensure()
+    assert within(2, lambda: done and not loop.is_running)
+    loop.ensure()
+    assert within(2, lambda: len(done) == 2)
+    may_go.set()
+
+
+def test_a_crash_is_counted_and_the_work_begun_again(loops):
+    done = []
+
+    def work(loop):
+        done.append(1)
+        if len(done) < 3:
+            raise KeyError
+        loop.wait(60)
+
+    loop = loops(work, where="test.loop")
+    loop.ensure()
+    assert within(5, lambda: len(done) == 3)
+    assert (standing().state, standing().restarts) == ("running", 2)
+    assert standing().error.startswith("KeyError at test_supervisor.py:")
+    assert boundary.errors() == {"test.loop": 2}
+
+
+def test_between_crashes_it_rests_and_says_so(loops):
+    tries = []
+
+    def work(_loop):
+        tries.append(time.monotonic())
+        raise OSError
+
+    loop = loops(work)
+    loop.ensure()
+    assert within(2, lambda: standing() is not None and standing().state == "resting")
+    assert within(5, lambda: len(tries) == 3)
+    assert tries[1] - tries[0] >= supervisor.SHORTEST
+    assert tries[2] - tries[1] >= 2 * supervisor.SHORTEST
+
+
+def test_the_pause_grows_to_a_bound():
+    assert [supervisor.pause(crashes) for crashes in (1, 2, 3)] == [0.2, 0.4, 0.8]
+    assert supervisor.pause(1000) == supervisor.LONGEST
+
+
+def test_a_wake_shortens_the_rest_but_not_below_the_least(loops):
+    tries = []
+
+    def work(_loop):
+        tries.append(time.monotonic())
+        raise OSError
+
+    loop = loops(work)
+    loop.ensure()
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        loop.wake()
+        time.sleep(0.005)
+    assert 3 <= len(tries) <= 6
+
+
+def test_a_stop_ends_the_wait_the_rest_and_the_work(loops):
+    ended = []
+    waits, rests = loops(turns([]), end=lambda: ended.append("waits")), loops(lambda _: 1 / 0, "rests")
+    waits.ensure()
+    rests.ensure()
+    assert within(2, lambda: standing("rests") is not None and standing("rests").state == "resting")
+    begun = time.monotonic()
+    assert waits.stop(5)
+    assert rests.stop(5)
+    assert time.monotonic() - begun < 1
+    assert ended == ["waits"]
+    assert standing().state == "stopped"
+    assert not waits.ensure()
+
+
+def test_a_stop_does_not_wait_longer_than_it_may():
+    may_go = threading.Event()
+    loop = Loop("test", lambda _: may_go.wait(5))
+    loop.ensure()
+    assert loop.stop(0.05) is False
+    may_go.set()
+    assert loop.stop(5)
+
+
+def test_its_own_thread_may_stop_it():
+    told = []
+    loop = Loop("test", lambda loop: told.append(loop.stop(5)))
+    loop.ensure()
+    assert within(2, lambda: told == [False])
+
+
+def test_a_failing_end_is_counted(loops):
+    loop = loops(turns([]), end=lambda: 1 / 0, where="test.end")
+    loop.ensure()
+    assert loop.stop(5)
+    assert boundary.errors() == {"test.end": 1}
+
+
+def test_a_thread_that_is_not_to_be_had_is_tried_again(loops, monkeypatch):
+    def refuse(*_):
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    done = []
+    loop = loops(turns(done))
+    with monkeypatch.context() as patch:
+        patch.setattr("otel_llm.supervisor._thread.start_new_thread", refuse)
+        assert not loop.ensure()
+    assert (standing().state, standing().error) == ("idle", "can't start new thread")
+    assert loop.ensure()
+    assert within(2, lambda: done)
+
+
+def test_a_thread_that_leaves_by_the_back_door_is_replaced(loops):
+    done = []
+
+    def work(_loop):
+        done.append(1)
+        sys.exit()
+
+    loop = loops(work)
+    loop.ensure()
+    assert within(2, lambda: done and not loop.is_running)
+    loop.ensure()
+    assert within(2, lambda: len(done) == 2)
+
+
+def test_a_forked_child_starts_a_thread_of_its_own(loops):
+    done = []
+    loop = loops(turns(done))
+    loop.ensure()
+    loop.error = "of the parent"
+    assert within(2, lambda: done)
+    child = os.fork()
+    if child == 0:
+        before = len(done)
+        fresh = not loop.is_running and standing() is None
+        sound = fresh and loop.ensure() and within(5, lambda: len(done) > before) and standing().error is None
+        os._exit(0 if sound else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert loop.is_running
+
+
+def test_of_loops_with_one_name_the_worst_is_told(loops):
+    loops(turns([])).ensure()
+    crashing = loops(lambda _: 1 / 0)
+    crashing.ensure()
+    assert within(2, lambda: standing().restarts)
+
+
+def test_a_loop_that_is_gone_is_not_told():
+    kept = [Loop("gone", lambda _: None)]
+    kept[0].ensure()
+    assert within(2, lambda: not kept[0].is_running)
+    assert standing("gone")
+    kept.clear()
+    gc.collect()
+    assert within(2, lambda: standing("gone") is None)
