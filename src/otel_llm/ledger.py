@@ -13,6 +13,9 @@ import msgspec
 LEASE: Final = 3.0
 """How long a judge is trusted without a sign of life [s]."""
 
+CLAIM: Final = 15.0
+"""How long a process that sends a message has it to itself [s]; more than a try may take."""
+
 MOST_ROWS: Final = 10_000
 """Messages that may wait; beyond, the oldest repeats go first and are counted."""
 
@@ -187,6 +190,18 @@ class Ledger(Protocol):
 
     def due(self, receiver: str, now: float, most: int) -> Sequence[Row]:
         """Messages for ``receiver`` whose time has come, oldest first; of one alert only the oldest."""
+        ...
+
+    def claim(self, epoch: int, rows: Sequence[Row], now: float) -> Sequence[Row]:
+        """Those of ``rows`` that the judge of ``epoch`` alone may send for `CLAIM` seconds; none once its time is over.
+
+        What a judge before it claimed is let go when that time is over: its process may be dead, or slow to answer.
+        `settle` ends a claim.
+        """
+        ...
+
+    def accept(self, rows: Sequence[Row]) -> None:
+        """Queue what a ledger that stood in for this one held, whoever judges; a row that is known stays as it is."""
         ...
 
     def settle(self, row: Row, outcome: Outcome, next_at: float, error: str | None) -> None:

@@ -51,10 +51,10 @@ def test_what_fires_and_what_ends_comes_back_from_a_real_alertmanager(hook, aler
     with alertmanager(config(hook)) as server:
         outlet = Alertmanager(server.url)
         assert outlet.address([firing], [firing], [firing]) == ()
-        outlet.deliver(ledger)
+        outlet.deliver(ledger, 1)
         wait_for(lambda: hook.requests)
         assert outlet.address([], [], []) == ()
-        outlet.deliver(ledger)
+        outlet.deliver(ledger, 1)
         wait_for(lambda: hook.alerts("resolved"))
         outlet.stop()
     told = hook.alerts("firing")[0]
@@ -70,7 +70,7 @@ def test_our_webhook_says_field_by_field_what_alertmanagers_says(hook, alertmana
     with alertmanager(config(hook)) as server:
         outlet = Alertmanager(server.url)
         outlet.address([first, second], [first, second], [])
-        outlet.deliver(MemoryLedger())
+        outlet.deliver(MemoryLedger(), 1)
         wait_for(lambda: hook.requests)
         outlet.stop()
     theirs = hook.requests[0].json

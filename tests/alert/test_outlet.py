@@ -80,7 +80,7 @@ class Office:
         """Turns until nothing more is to do now; says when there is."""
         desk = self.desks.setdefault(name, Desk(name))
         for _ in range(100):
-            due = self.post.turn(desk, self.ledger)
+            due = self.post.turn(desk, self.ledger, self.epoch)
             if due is None or due > self.clock.boot:
                 return due
         raise AssertionError
@@ -383,7 +383,7 @@ def test_a_repeat_is_told_once_the_first_word_was(office, hook):
 def test_a_silenced_alert_is_told_when_the_silence_is_over_and_it_still_fires(office, hook):
     alert = message(model="m")
     office.ledger.said = [Silence(matchers={"model": "m"}, starts=0, ends=office.clock.date + 60)]
-    office.post.deliver(office.ledger)
+    office.post.deliver(office.ledger, 1)
     office.tell(alert, firing=[alert])
     office.turn()
     assert hook.requests == []
@@ -536,7 +536,7 @@ def post(hook):
 
 def queue(post, ledger, *messages):
     assert ledger.commit(1, [], post.address(messages, messages, messages))
-    post.deliver(ledger)
+    post.deliver(ledger, 1)
 
 
 def test_a_thread_delivers_and_ends_when_nothing_waits(post, hook):
@@ -553,7 +553,7 @@ def test_what_waited_before_this_process_judged_is_delivered(post, hook):
     ledger.commit(1, [], post.address([message()], [], []))
     other = Post()
     other.take(plan(webhook(hook.url)))
-    other.deliver(ledger)
+    other.deliver(ledger, 1)
     wait_for(lambda: hook.requests)
     other.stop()
 
@@ -601,7 +601,7 @@ def test_a_receiver_that_is_gone_from_the_rules_is_told_nothing_more(post, hook)
 groups: [{name: g, rules: [{alert: A, signal: error_rate, threshold: 0.1}]}]
 """)
     )
-    post.deliver(ledger)
+    post.deliver(ledger, 1)
     assert post._desks == {}
 
 

@@ -89,7 +89,7 @@ class Alertmanager:
                 self._next_at = float("-inf")
         return ()
 
-    def deliver(self, ledger: Ledger) -> None:  # noqa: ARG002
+    def deliver(self, ledger: Ledger, epoch: int) -> None:  # noqa: ARG002
         """Say it where it is time; this process judges for now."""
         if self._pid != os.getpid():
             self._pid, self._thread, self._lock, self._wake = os.getpid(), None, threading.Lock(), threading.Event()

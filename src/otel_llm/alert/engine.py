@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import msgspec
 
 from otel_llm import boundary, labour
-from otel_llm.alert import clock, message, schema
+from otel_llm.alert import clock, message, schema, state
 from otel_llm.alert.board import MOST, Board
 from otel_llm.alert.judge import Change, Judge, Rest
 from otel_llm.alert.memory import MemoryLedger
@@ -66,8 +66,8 @@ class Outlet(Protocol):
         """
         ...
 
-    def deliver(self, ledger: Ledger) -> None:
-        """There may be something to send; must return at once."""
+    def deliver(self, ledger: Ledger, epoch: int) -> None:
+        """There may be something to send, by the judge of ``epoch``; must return at once."""
         ...
 
     def stop(self) -> None:
@@ -85,7 +85,7 @@ class Nobody:
         """None."""
         return ()
 
-    def deliver(self, ledger: Ledger) -> None:
+    def deliver(self, ledger: Ledger, epoch: int) -> None:
         """Nothing is sent."""
 
     def stop(self) -> None:
@@ -146,6 +146,8 @@ class _Life:
     pid: int = field(default_factory=os.getpid)
     thread: threading.Thread | None = None
     ledger: Ledger | None = None
+    stand_in: MemoryLedger | None = None
+    told_before: frozenset[tuple[str, int]] = frozenset()
     stamp: tuple[int, int] | None = None
     names: dict[Group, str] = field(default_factory=dict[Group, str])
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
@@ -295,31 +297,53 @@ class Engine:
         self._watch_clock(life, now, wall)
         self._fold(life, now)
         try:
-            self._judge(life, self._connect(life, now), now, wall)
+            self._judge(life, self._connect(life, now, wall), now, wall)
         except OSError as error:
             self._judge(life, self._fall_back(life, now, error), now, wall)
         life.board.expire(now, life.judge.needs)
 
-    def _connect(self, life: _Life, now: float) -> Ledger:
-        """The ledger; one that failed is tried again after a while."""
-        if life.ledger is None or (self.facts.fallback and now >= life.retry_at):
+    def _connect(self, life: _Life, now: float, wall: float) -> Ledger:
+        """The ledger; one that failed is tried again after a while, and gets what its stand-in holds."""
+        if life.ledger is None:
             life.ledger = self._open()
-            if self.facts.fallback:
+        elif life.stand_in is not None and now >= life.retry_at:
+            with contextlib.suppress(OSError):
+                ledger = self._open()
+                self._hand_over(life, life.stand_in, ledger, wall)
+                life.ledger, life.stand_in = ledger, None
+                life.restored, life.mark, life.shared_from, life.kept_at = False, 0, 0, 0.0
+                self.facts.fallback = False
                 boundary.logger.warning("alerts are judged for the whole host again")
-            self.facts.fallback = life.restored = False
-            life.mark = life.shared_from = 0
+            life.retry_at = now + _AGAIN
         return life.ledger
 
     def _fall_back(self, life: _Life, now: float, error: OSError) -> Ledger:
         """Judge this process's own calls until the ledger answers."""
-        if not self.facts.fallback:
+        if life.stand_in is None:
             # A ledger that never answered is the store's to tell, which it does.
             tell = boundary.logger.warning if life.reached else boundary.logger.info
             tell("alerts of this process are judged by itself: %s", error)
             life.ledger, life.restored = MemoryLedger(), True
+            life.stand_in = life.ledger
+            life.told_before = frozenset(_episode(one) for one in life.judge.standing())
         self.facts.fallback = True
         life.retry_at = now + _AGAIN
-        return life.ledger or MemoryLedger()
+        return life.stand_in
+
+    def _hand_over(self, life: _Life, stand_in: MemoryLedger, ledger: Ledger, wall: float) -> None:
+        """Give ``ledger`` the messages that wait, and the end of what this process found by itself."""
+        own = [one for one in life.judge.standing() if _episode(one) not in life.told_before]
+        ended = [_end(one, wall) for one in own if one.alert.state == "firing"]
+        told = [(change, self._scope(said)) for change in ended if (said := message.write(change)) is not None]
+        rows = stand_in.close()
+        try:
+            ends = self._outlet.address([said for _, said in told], (), ())
+            ledger.accept([*rows, *(row for row in ends if stand_in.knows(row.beginning))])
+        except OSError:
+            stand_in.reopen()
+            raise
+        life.judge.forget()
+        self._announce(told)
 
     def _fold(self, life: _Life, now: float) -> None:
         """Take up what ended and what was read."""
@@ -423,7 +447,10 @@ class Engine:
                 life.judge.forget()  # another process judges by now, and has told what it found
                 life.restored = False
                 return
-        self._outlet.deliver(ledger)
+        self._outlet.deliver(ledger, epoch)
+        self._announce(told)
+
+    def _announce(self, told: Sequence[tuple[Change, Message]]) -> None:
         for watcher in self._watchers if told else ():
             with boundary.guard("alert.watch"):
                 watcher(told)
@@ -489,6 +516,16 @@ class Engine:
 def load_rules(file: Path | None, *, defaults: bool, webhook: str | None = None) -> Callable[[], RuleSet]:
     """What `Engine` reads its rules with."""
     return lambda: schema.load(file, defaults=defaults, webhook=webhook)
+
+
+def _episode(change: Change) -> tuple[str, int]:
+    return change.fingerprint, change.alert.episode
+
+
+def _end(change: Change, wall: float) -> Change:
+    """The end of what one process found by itself, now that it is judged together with the others."""
+    after, notice = state.remove(change.rule, change.alert, wall, "rejoined")
+    return Change(rule=change.rule, alert=after, before=change.before, notice=notice)
 
 
 def _keep(change: Change, now: float, wall: float, boot: str) -> Kept:

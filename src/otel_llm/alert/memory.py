@@ -1,11 +1,14 @@
-"""Room alert: a ledger that a process has to itself and that dies with it: for where there is no store."""
+"""Room alert: a ledger that a process has to itself and that dies with it: for where there is no store.
+
+One stands in for the store while that cannot be used, and gives what it holds when the store is back.
+"""
 
 import threading
 from collections.abc import Sequence
 
 import msgspec
 
-from otel_llm.ledger import MOST_ROWS, Kept, Outcome, Row, Shared, Silence
+from otel_llm.ledger import CLAIM, MOST_ROWS, Kept, LedgerError, Outcome, Row, Shared, Silence
 
 
 class MemoryLedger:
@@ -20,7 +23,28 @@ class MemoryLedger:
         self._kept: dict[str, Kept] = {}
         self._rows: dict[str, Row] = {}
         self._settled: dict[str, str] = {}
+        self._claimed: dict[str, float] = {}
+        self._closed = False
         self.dropped = 0
+
+    def close(self) -> Sequence[Row]:
+        """Give what waits into other hands; from now on nothing is sent from here. What is being sent is due later."""
+        with self._lock:
+            self._closed = True
+            return [
+                msgspec.structs.replace(row, next_at=max(row.next_at, self._claimed.get(row.identity, row.next_at)))
+                for row in self._rows.values()
+            ]
+
+    def reopen(self) -> None:
+        """Take back what `close` gave: nobody took it."""
+        with self._lock:
+            self._closed = False
+
+    def knows(self, identity: str) -> bool:
+        """Whether a row of that identity was queued here, sent or not."""
+        with self._lock:
+            return identity in self._rows or identity in self._settled
 
     def lease(self, owner: str, now: float) -> int | None:  # noqa: ARG002
         """Always: there is nobody else."""
@@ -65,9 +89,28 @@ class MemoryLedger:
                     found.append(row)
         return found[:most]
 
+    def claim(self, epoch: int, rows: Sequence[Row], now: float) -> Sequence[Row]:  # noqa: ARG002
+        """All that still wait: nobody else sends them."""
+        with self._lock:
+            found = [] if self._closed else [row for row in rows if row.identity in self._rows]
+            self._claimed.update((row.identity, now + CLAIM) for row in found)
+            return found
+
+    def accept(self, rows: Sequence[Row]) -> None:
+        """Queue what another ledger held."""
+        with self._lock:
+            for row in rows:
+                if row.identity not in self._settled:
+                    self._rows.setdefault(row.identity, row)
+            self._shrink()
+
     def settle(self, row: Row, outcome: Outcome, next_at: float, error: str | None) -> None:  # noqa: ARG002
         """Say how a try went; a row that is ``withdrawn`` may be queued again."""
         with self._lock:
+            if self._closed:  # whoever sent it says so to the ledger that has the row now
+                message = "what waited here is in other hands"
+                raise LedgerError(message)
+            self._claimed.pop(row.identity, None)
             if outcome == "again":
                 if row.identity in self._rows:
                     self._rows[row.identity] = msgspec.structs.replace(row, attempts=row.attempts + 1, next_at=next_at)

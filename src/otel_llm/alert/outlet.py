@@ -139,6 +139,7 @@ class Post:
         self._desks: dict[str, Desk] = {}
         self._expected: set[str] = set()
         self._ledger: Ledger | None = None
+        self._epoch = 0
         self._until = float("-inf")
         self._stopping = threading.Event()
         self._boot = clock.boot()
@@ -175,13 +176,13 @@ class Post:
         self._expected.update(row.receiver for row in rows)
         return rows
 
-    def deliver(self, ledger: Ledger) -> None:
-        """Have threads deliver what waits in ``ledger``; this process judges for now."""
+    def deliver(self, ledger: Ledger, epoch: int) -> None:
+        """Have threads deliver what waits in ``ledger``; this process judges for now, in ``epoch``."""
         if self._pid != os.getpid():  # a fork copied what belongs to the parent's threads
             self._pid, self._desks, self._ledger = os.getpid(), {}, None
         now = self._now()
         fresh = ledger is not self._ledger or now > self._until
-        self._ledger, self._until = ledger, now + LEASE
+        self._ledger, self._epoch, self._until = ledger, epoch, now + LEASE
         expected, self._expected = self._expected, set()
         for name in self._plan.receivers:
             if fresh or name in expected:
@@ -238,11 +239,11 @@ class Post:
         ledger, now = self._ledger, self._now()
         if ledger is None or now > self._until:
             return None
-        due = self.turn(desk, ledger)
+        due = self.turn(desk, ledger, self._epoch)
         return None if due is None else due - self._now()
 
-    def turn(self, desk: Desk, ledger: Ledger) -> float | None:
-        """Tell a receiver all that is to be told now.
+    def turn(self, desk: Desk, ledger: Ledger, epoch: int) -> float | None:
+        """Tell a receiver all that is to be told now, and that no judge before ``epoch`` is telling it.
 
         Returns:
             When there is more to do (clock of slots) [s]; ``None`` where nothing waits.
@@ -261,6 +262,10 @@ class Post:
                 return min(next_at or float("inf"), max(pile.ripe_at, now + wait))
             if self._stopping.is_set():
                 return None
+            pile.rows = list(ledger.claim(epoch, pile.rows, now))
+            if not pile.rows:
+                next_at = min(next_at or float("inf"), now + _AGAIN)
+                continue
             result = self._send(receiver, self._batch(desk, pile, silences, wall))
             self._settle(desk, ledger, pile, result)
             if result.outcome == "again":

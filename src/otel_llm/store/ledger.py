@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from otel_llm.ledger import LEASE, MOST_ROWS, Kept, LedgerError, Message, Outcome, Row, Shared, Silence
+from otel_llm.ledger import CLAIM, LEASE, MOST_ROWS, Kept, LedgerError, Message, Outcome, Row, Shared, Silence
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError
 from otel_llm.store.gate import gate
 
@@ -163,22 +163,29 @@ class SqliteLedger:
                 return False
             for one in kept:
                 self._keep(sqlite, one)
-            sqlite.executemany(
-                "INSERT OR IGNORE INTO alert_outbox"
-                " (identity, receiver, fingerprint, repeat, message, state, attempts, next_at, boot, created)"
-                " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?)",
-                [
-                    (
-                        *(row.identity, row.receiver, row.message.fingerprint, row.message.repeat),
-                        *(_json(row.message), row.attempts, row.next_at, self._boot, row.created),
-                    )
-                    for row in rows
-                    if _is_wanted(sqlite, row)
-                ],
-            )
-            if rows:
-                self._shrink(sqlite)
+            self._queue(sqlite, [row for row in rows if _is_wanted(sqlite, row)])
         return True
+
+    def accept(self, rows: Sequence[Row]) -> None:
+        """Queue what a ledger that stood in for this one held, whoever judges; a row that is known stays as it is."""
+        with self._transaction() as sqlite:
+            self._queue(sqlite, rows)
+
+    def _queue(self, sqlite: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        sqlite.executemany(
+            "INSERT OR IGNORE INTO alert_outbox"
+            " (identity, receiver, fingerprint, repeat, message, state, attempts, next_at, boot, created)"
+            " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?)",
+            [
+                (
+                    *(row.identity, row.receiver, row.message.fingerprint, row.message.repeat),
+                    *(_json(row.message), row.attempts, row.next_at, self._boot, row.created),
+                )
+                for row in rows
+            ],
+        )
+        if rows:
+            self._shrink(sqlite)
 
     def _keep(self, sqlite: sqlite3.Connection, one: Kept) -> None:
         found = sqlite.execute("SELECT state FROM alert_state WHERE fingerprint = ?", (one.fingerprint,)).fetchone()
@@ -226,6 +233,27 @@ class SqliteLedger:
             for identity, message, attempts, next_at, created, boot in rows
         ]
 
+    def claim(self, epoch: int, rows: Sequence[Row], now: float) -> Sequence[Row]:
+        """Those of ``rows`` that the judge of ``epoch`` alone may send for `CLAIM` seconds; none once its time is over.
+
+        What a judge before it claimed is let go when that time is over: its process may be dead, or slow to answer.
+        `settle` ends a claim.
+        """
+        with self._transaction() as sqlite:
+            found = sqlite.execute("SELECT epoch FROM alert_lease").fetchone()
+            if found is None or found[0] != epoch:
+                return ()
+            return [row for row in rows if self._claim_one(sqlite, epoch, row, now)]
+
+    def _claim_one(self, sqlite: sqlite3.Connection, epoch: int, row: Row, now: float) -> bool:
+        cursor = sqlite.execute(
+            "UPDATE alert_outbox SET claimed_by = ?, claimed_until = ?, boot = ?,"
+            " next_at = CASE WHEN boot = ? THEN next_at ELSE ? END WHERE identity = ? AND state = 'pending'"
+            " AND (claimed_until IS NULL OR claimed_until <= ? OR claimed_by = ? OR boot <> ?)",
+            (epoch, now + CLAIM, self._boot, self._boot, now, row.identity, now, epoch, self._boot),
+        )
+        return cursor.rowcount > 0
+
     def settle(self, row: Row, outcome: Outcome, next_at: float, error: str | None) -> None:
         """Say how a try went; a row that is ``withdrawn`` may be queued again."""
         if outcome == "withdrawn":
@@ -236,7 +264,7 @@ class SqliteLedger:
         with self._transaction() as sqlite:
             sqlite.execute(
                 "UPDATE alert_outbox SET state = ?, attempts = attempts + 1, next_at = ?, boot = ?, error = ?,"
-                " settled = ? WHERE identity = ? AND state = 'pending'",
+                " settled = ?, claimed_by = NULL, claimed_until = NULL WHERE identity = ? AND state = 'pending'",
                 (state, next_at, self._boot, error, None if outcome == "again" else time.time(), row.identity),
             )
 

@@ -1,0 +1,77 @@
+"""A host whose clock is moved by hand: the engine as it is, without its thread, over a ledger of the test's choice."""
+
+import time
+
+from otel_llm import semconv
+from otel_llm.alert import schema
+from otel_llm.alert.board import Board
+from otel_llm.alert.engine import Engine, _Life
+from otel_llm.alert.judge import Judge
+from otel_llm.alert.processor import AlertProcessor
+from otel_llm.document import Document, parse
+
+START = 100_000.0
+DATE = 1_800_000_000.0
+
+
+def interpret(text, environ=None):
+    document = Document(name="rules.yaml")
+    parse(text.encode(), document)
+    return schema.interpret([document], environ={} if environ is None else environ)
+
+
+class Clock:
+    """Both clocks: ``boot`` that nothing moves but time, and ``date`` that somebody may set."""
+
+    def __init__(self):
+        self.boot, self.date = START, DATE
+
+    def pass_(self, seconds):
+        self.boot += seconds
+        self.date += seconds
+
+
+class Process:
+    """One process of an application; several over one clock and ledger are one host."""
+
+    def __init__(self, rules, clock=None, ledger=None, **settings):
+        self.clock = clock or Clock()
+        self.rules = rules
+        self.told = []
+        self.processor = AlertProcessor(lambda: None)
+        self.engine = Engine(self.processor, lambda: interpret(self.rules), ledger=ledger, **settings)
+        self.engine.watch(lambda told: self.told.extend(said for _, said in told))
+        board = Board(())
+        self.life = _Life(judge=Judge((), board), board=board, boot="boot")
+
+    def call(self, times=1, *, error=None, duration=1.0, **attributes):
+        said = {semconv.OPERATION_NAME: "chat", semconv.REQUEST_MODEL: "m", semconv.OUTCOME: "completed", **attributes}
+        if error:
+            said |= {semconv.OUTCOME: "error", semconv.ERROR_TYPE: error}
+        for _ in range(times):
+            self.processor.intake.put((said, 0, int(duration * 1e9), bool(error), None, time.monotonic()))
+
+    def step(self):
+        """What the thread does each second."""
+        self.engine._step(self.life, self.clock.boot, self.clock.date)
+
+    def run(self, seconds, each=lambda: None):
+        """``each``, a step, a second; again and again."""
+        for _ in range(int(seconds)):
+            each()
+            self.step()
+            self.clock.pass_(1)
+
+    def leave(self):
+        self.engine._leave(self.life, self.clock.boot, self.clock.date)
+
+    def reload(self, rules):
+        self.rules = rules
+        self.life.stamp = None
+
+    @property
+    def words(self):
+        return [said.status for said in self.told]
+
+    def states(self):
+        return {rule: alert.state for (rule, _), alert in self.life.judge.alerts.items()}
