@@ -3,6 +3,8 @@
 ``nox -s demo`` wants nothing but Python and a package index, and shows what otel-llm does.
 """
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -59,6 +61,15 @@ def bench(session: nox.Session) -> None:
     install(session, "tests")
     session.install("--quiet", PEER)  # for bench/instructions.py, whose arms share this environment
     whole = [[f"bench/{name}.py"] for name in ("overhead", "footprint", "instructions", "store", "table")]
+    for command in [session.posargs] if session.posargs else whole:
+        session.run("python", *command)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """What docs/reliability.md promises, at full length: hours; ``-- FILE ARGUMENTS`` runs one of bench/soak/."""
+    install(session, "tests", model=True)
+    whole = [[str(script)] for script in sorted(Path("bench/soak").glob("[!_]*.py"))]
     for command in [session.posargs] if session.posargs else whole:
         session.run("python", *command)
 
