@@ -1,6 +1,7 @@
 """A host whose clock is moved by hand: the engine as it is, without its thread, over a ledger of the test's choice."""
 
-import time
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, Status, StatusCode
 
 from otel_llm import semconv
 from otel_llm.alert import schema
@@ -49,7 +50,16 @@ class Process:
         if error:
             said |= {semconv.OUTCOME: "error", semconv.ERROR_TYPE: error}
         for _ in range(times):
-            self.processor.intake.put((said, 0, int(duration * 1e9), bool(error), None, time.monotonic()))
+            self.processor.on_end(
+                ReadableSpan(
+                    "chat m",
+                    INVALID_SPAN_CONTEXT,
+                    attributes=said,
+                    status=Status(StatusCode.ERROR if error else StatusCode.UNSET),
+                    start_time=0,
+                    end_time=int(duration * 1e9),
+                )
+            )
 
     def step(self):
         """What the thread does each second."""

@@ -146,6 +146,14 @@ def test_a_measure_that_is_none_is_left_out(value):
     assert not [change for change in Judge([rule], board).tick(START, START) if change.alert.state == "firing"]
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_reading_that_is_no_number_is_left_out(value):
+    (rule,) = rules("{alert: A, signal: gpu.temperature, stat: max, threshold: 1}")
+    board = Board([rule])
+    board.read("hw.temperature", value, {}, START)
+    assert not Judge([rule], board).tick(START, START)
+
+
 def test_a_negative_duration_is_a_call_without_one():
     (slow, rate) = rules(
         "{alert: Slow, signal: duration, stat: min, op: '<', threshold: 1, min_samples: 1}",
@@ -244,8 +252,8 @@ def test_what_is_remembered_of_calls_is_bounded(errors):
     for number in range(3000):
         call(board, START, **{semconv.REQUEST_MODEL: f"model-{number}"})
         call(board, START, **{semconv.REQUEST_MODEL: "x" * 1000 + str(number)})
-    assert len(board._places) <= 2 * MOST
-    assert max(len(name) for (name,) in board._places) <= 256
+    assert len(board._open) <= 2 * MOST
+    assert max(len(name) for (name,) in board._open) <= 256
 
 
 def test_true_and_one_stay_apart(errors):

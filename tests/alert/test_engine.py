@@ -4,7 +4,8 @@ import os
 import time
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from otel_llm import semconv
 from otel_llm.alert import schema
@@ -164,11 +165,15 @@ def test_stopping_takes_no_time(engine, tracer):
     assert time.monotonic() - before < 1.0
 
 
-def test_what_waits_is_bounded_and_what_is_lost_is_counted(engine):
-    intake = engine._processor.intake
+def test_what_waits_is_bounded_and_what_is_lost_is_counted():
+    processor = AlertProcessor(lambda: None)
+    span = ReadableSpan("chat m", attributes={semconv.OPERATION_NAME: "chat"}, context=INVALID_SPAN_CONTEXT)
+    intake = processor.intake
     for _ in range(intake.ended.maxlen + 9):
-        intake.put(({}, 0, 1, False, None, 0.0))
-    assert intake.dropped() == intake.seen - intake.ended.maxlen
+        processor.on_end(span)
+    assert intake.dropped() == 9
+    assert len(intake.take()) == intake.ended.maxlen
+    assert (intake.dropped(), intake.seen) == (9, intake.ended.maxlen + 9)
 
 
 def test_a_ledger_that_stands_in_has_nothing_told_again():

@@ -38,13 +38,6 @@ def test_zeros_are_values():
     assert measure.quantile(0.5) == 0.0
 
 
-def test_what_is_not_finite_is_no_value():
-    slot = Slot()
-    for value in (float("nan"), float("inf")):
-        slot.measure("x", value)
-    assert not slot.measures
-
-
 @given(samples)
 def test_a_slot_comes_back_from_the_store_as_it_went(given_samples):
     slot = Slot()

@@ -6,6 +6,7 @@ that stands for the rest.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 
 from otel_llm.alert.rule import Group, Labels, Rule, label_name, label_value, needs
@@ -71,6 +72,10 @@ class Series:
         return tuple(sorted(zip(self.names, key, strict=True)))
 
 
+_Place = tuple[Slot, tuple[str, ...], Series | None]
+"""Where a call is counted: a slot, the signals that are measured there, and the series where it stands for the rest."""
+
+
 class Board:
     """Every series that the rules read.
 
@@ -82,7 +87,8 @@ class Board:
         self.series: dict[Group, Series] = {}
         self._calls: list[Series] = []
         self._names: tuple[str, ...] = ()
-        self._places: dict[tuple[Any, ...], list[tuple[Series, tuple[str, ...]]]] = {}
+        self._number = -1
+        self._open: dict[tuple[Any, ...], list[_Place]] = {}
         self._gauges: dict[str, list[Series]] = {}
         self.resize(rules)
 
@@ -102,7 +108,7 @@ class Board:
             name for series in self._calls for name in (*series.group.by, *(pair[0] for pair in series.group.where))
         }
         self._names = tuple(sorted(named))
-        self._places = {}
+        self._open = {}
         self._gauges = {}
         for series in kept.values():
             if series.group.source is not None:
@@ -111,19 +117,28 @@ class Board:
     def fold(self, attempt: Attempt) -> None:
         """Take a finished attempt in."""
         number = int(attempt.at / SLOT)
+        if number != self._number:
+            self._number, self._open = number, {}
+        get = attempt.attributes.get
+        said = tuple([get(name) for name in self._names])
+        try:
+            places = self._open.get(said)
+        except TypeError:  # a list is no key
+            places = None
+        if places is None:
+            places = self._places(said, attempt.attributes, number)
         error, resend, measures = attempt.error, attempt.resend, attempt.measures
-        for series, key in self._find(attempt.attributes):
-            window = series.windows.get(key)
-            slot = (self._window(series, key) if window is None else window).slot(number)
+        for slot, measured, rest in places:
             slot.attempts += 1
             if resend:
                 slot.resends += 1
             if error is not None:
-                slot.fail(error if attempt.code is None or error == attempt.code else f"{error}\n{attempt.code}")
-            for signal in series.measured:
-                value = measures.get(signal)
-                if value is not None:
-                    slot.measure(signal, value)
+                slot.fail(error)
+            if rest is not None:
+                rest.folded += 1
+            for signal in measured:
+                if signal in measures:
+                    slot.measure(signal, measures[signal])
 
     def read(self, metric: str, value: float, attributes: Mapping[str, Any], at: float) -> None:
         """Take a reading of a machine in."""
@@ -131,14 +146,18 @@ class Board:
             source = series.group.source
             if source is not None and all(attributes.get(name, "") == wanted for name, wanted in source[1]):
                 key = series.key(attributes)
-                if key is not None:
-                    self._window(series, key).slot(int(at / SLOT)).measure(metric, value)
+                if key is not None and isfinite(value):
+                    window, kept = self._window(series, key)
+                    window.slot(int(at / SLOT)).measure(metric, value)
+                    series.folded += not kept
 
     def replace(self, group: Group, key: tuple[str, ...], worker: str, number: int, slot: Slot) -> None:
         """What another process of the host holds."""
         series = self.series.get(group)
         if series is not None:
-            self._window(series, key).replace(worker, number, slot)
+            window, kept = self._window(series, key)
+            window.replace(worker, number, slot)
+            series.folded += not kept
 
     def forget_others(self) -> None:
         """Forget what other processes hold: it will be said anew."""
@@ -172,32 +191,30 @@ class Board:
         """Samples that went into series for the rest."""
         return sum(series.folded for series in self.series.values())
 
-    def _find(self, attributes: Mapping[str, Any]) -> list[tuple[Series, tuple[str, ...]]]:
-        """The series of a call; remembered, for calls are alike in what tells series apart."""
-        get = attributes.get
-        said = tuple([get(name) for name in self._names])
-        try:
-            found = self._places.get(said)
-        except TypeError:  # a list is no key
-            found = None
-        if found is None:
-            keys = [(series, series.key(attributes)) for series in self._calls]
-            found = [(series, key) for series, key in keys if key is not None]
-            # only texts, for True is 1 to a dictionary, and short ones, for what is remembered is bounded
-            short = all(value is None or (type(value) is str and len(value) <= _SHORT) for value in said)
-            if short and len(self._places) < 2 * MOST:
-                self._places[said] = found
+    def _places(self, said: tuple[Any, ...], attributes: Mapping[str, Any], number: int) -> list[_Place]:
+        """The slots of a call; remembered while they are open, for calls are alike in what tells series apart."""
+        found: list[_Place] = []
+        for series in self._calls:
+            key = series.key(attributes)
+            if key is not None:
+                window, kept = self._window(series, key)
+                found.append((window.slot(number), series.measured, None if kept else series))
+        # only texts, for True is 1 to a dictionary, and short ones, for what is remembered is bounded
+        short = all(value is None or (type(value) is str and len(value) <= _SHORT) for value in said)
+        if short and len(self._open) < 2 * MOST:
+            self._open[said] = found
         return found
 
-    def _window(self, series: Series, key: tuple[str, ...]) -> Window:
+    def _window(self, series: Series, key: tuple[str, ...]) -> tuple[Window, bool]:
+        """The window of ``key``, and whether it is its own; else it is the one for the rest."""
         window = series.windows.get(key)
-        if window is None:
-            rest = (OTHER,) * len(key)
-            if key and key != rest and (len(series.windows) >= series.group.most or self.count() >= MOST):
-                series.folded += 1
-                return self._window(series, rest)
-            window = series.windows[key] = Window(series.width)
-        return window
+        if window is not None:
+            return window, True
+        rest = (OTHER,) * len(key)
+        if key and key != rest and (len(series.windows) >= series.group.most or self.count() >= MOST):
+            return self._window(series, rest)[0], False
+        window = series.windows[key] = Window(series.width)
+        return window, True
 
 
 def _reader(by: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:

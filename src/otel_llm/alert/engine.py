@@ -280,6 +280,7 @@ class Engine:
     def _run(self, life: _Life) -> None:
         from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
 
+        self._processor.intake.served = True
         with suppress_instrumentation():
             while not self._stopping:
                 with boundary.guard("alert.engine"):
@@ -349,14 +350,14 @@ class Engine:
         """Take up what ended and what was read."""
         intake: Intake = self._processor.intake
         mono = time.monotonic()
-        for attributes, start, end, failed, started, ended in intake.take():
+        for attributes, start, end, status, started, ended in intake.take():
             duration = -1.0 if start is None or end is None else (end - start) / 1e9
             if started is not None and (duration < 0 or started < life.jumped_at):
                 duration = ended - started
-            with boundary.guard("alert.fold"):  # one call that cannot be read must not cost the others
-                one = attempt(attributes, duration, failed=failed, at=now - (mono - ended))
-                if one is not None:
-                    life.board.fold(one)
+            try:
+                life.board.fold(attempt(attributes, duration, failed=not status.is_ok, at=now - (mono - ended)))
+            except Exception as error:  # noqa: BLE001 - one call that cannot be read must not cost the others
+                boundary.swallow("alert.fold", error)
         while intake.readings:
             with boundary.guard("alert.read"):
                 life.board.read(*intake.readings.popleft())

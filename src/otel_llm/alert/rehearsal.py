@@ -302,9 +302,8 @@ def _feed(stage: Stage, series: Sequence[_Series], number: int, at: float) -> No
             continue
         failed = semconv.ERROR_TYPE in one.attributes
         call = attempt(one.attributes, one.duration, failed=failed, at=at)
-        for _ in range(int(value) if call is not None else 0):
-            if call is not None:
-                stage.board.fold(call)
+        for _ in range(int(value)):
+            stage.board.fold(call)
 
 
 def _own(said: Message) -> dict[str, str]:

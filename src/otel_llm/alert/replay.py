@@ -89,9 +89,7 @@ def replay(
             begun.next()
         while flying and flying[0][0] <= at:
             start, end, attributes, failed = heappop(flying)[2]
-            one = attempt(attributes, end - start, failed=failed, at=end)
-            if one is not None:
-                stage.board.fold(one)
+            stage.board.fold(attempt(attributes, end - start, failed=failed, at=end))
         while read.head is not None and read.head[0] <= at:
             when, metric, value, attributes = read.head
             stage.board.read(metric, value, attributes, when)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import msgspec
+
 from otel_llm import semconv
 
 Kind = Literal["ratio", "rate", "distribution", "total", "gauge"]
@@ -170,37 +172,34 @@ def signal(name: str) -> Signal | None:
     return known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What rules see of one finished inference span.
 
     Attributes:
         attributes: The span's; ``where`` and ``by`` look in here.
         at: When it ended, on the clock of slots [s].
         resend: Whether it repeated another attempt.
-        error: ``error.type`` of a failed one; ``None`` means that it did not fail.
-        code: The provider's own code of the error.
-        measures: Values by signal, of those that it has.
+        error: ``error.type`` of a failed one, with the provider's own code in a line below it where that is another;
+            ``None`` means that it did not fail.
+        measures: Values by signal, of those that it has; finite and not negative.
     """
 
     attributes: Mapping[str, Any]
     at: float
     resend: bool
     error: str | None
-    code: str | None
-    measures: Mapping[str, float]
+    measures: dict[str, float]
 
 
-_MEASURES_OF_FAILED: Final = (("queue_wait", semconv.QUEUE_WAIT, None), ("cost", semconv.COST, None))
-_MEASURES: Final = (
-    ("ttft", semconv.TIME_TO_FIRST_TOKEN, semconv.RESPONSE_TIME_TO_FIRST_CHUNK),
-    ("time_per_output_token", semconv.TIME_PER_OUTPUT_TOKEN, None),
-    *_MEASURES_OF_FAILED,
-)
-"""Signals with their attribute, and the one that is read where it is absent."""
+_MEASURES_OF_FAILED: Final = (("queue_wait", semconv.QUEUE_WAIT), ("cost", semconv.COST))
+_MEASURES: Final = (("time_per_output_token", semconv.TIME_PER_OUTPUT_TOKEN), *_MEASURES_OF_FAILED)
+"""Signals with their attribute."""
+
+_TOKENS: Final = (semconv.USAGE_INPUT_TOKENS, semconv.USAGE_OUTPUT_TOKENS)
+_ENDLESS: Final = float("inf")
 
 
-def attempt(attributes: Mapping[str, Any], duration: float, *, failed: bool, at: float) -> Attempt | None:
+def attempt(attributes: Mapping[str, Any], duration: float, *, failed: bool, at: float) -> Attempt:
     """What rules see of a span, whoever made it.
 
     Args:
@@ -210,32 +209,40 @@ def attempt(attributes: Mapping[str, Any], duration: float, *, failed: bool, at:
         at: Now, on the clock of slots [s].
     """
     get = attributes.get
-    outcome = get(semconv.OUTCOME)
-    error: str | None = None
-    if outcome == semconv.OUTCOME_ERROR or (outcome is None and (failed or semconv.ERROR_TYPE in attributes)):
-        error = str(get(semconv.ERROR_TYPE) or "_OTHER")
+    error = _error(attributes, failed=failed)
     measures: dict[str, float] = {}
-    if error is None and duration >= 0:
-        measures["duration"] = duration
-    for name, key, instead in _MEASURES if error is None else _MEASURES_OF_FAILED:
-        value = get(key) if instead is None or key in attributes else get(instead)
-        if (type(value) is float or type(value) is int) and value >= 0:
+    if error is None:
+        if 0 <= duration < _ENDLESS:
+            measures["duration"] = duration
+        first = get(semconv.TIME_TO_FIRST_TOKEN)
+        if first is None and semconv.TIME_TO_FIRST_TOKEN not in attributes:
+            first = get(semconv.RESPONSE_TIME_TO_FIRST_CHUNK)
+        if (type(first) is float or type(first) is int) and 0 <= first < _ENDLESS:
+            measures["ttft"] = first
+    for name, key in _MEASURES if error is None else _MEASURES_OF_FAILED:
+        value = get(key)
+        if value is not None and (type(value) is float or type(value) is int) and 0 <= value < _ENDLESS:
             measures[name] = value
     tokens = 0
-    if get(semconv.USAGE_SOURCE) != semconv.USAGE_SOURCE_ESTIMATED:
-        for key in (semconv.USAGE_INPUT_TOKENS, semconv.USAGE_OUTPUT_TOKENS):
-            value = get(key)
-            if type(value) is int and value > 0:
-                tokens += value
-    if tokens:
+    for key in _TOKENS:
+        value = get(key)
+        if type(value) is int and value > 0:
+            tokens += value
+    if tokens and get(semconv.USAGE_SOURCE) != semconv.USAGE_SOURCE_ESTIMATED:
         measures["tokens"] = tokens
     resend = get(semconv.HTTP_REQUEST_RESEND_COUNT)
-    code = get(semconv.ERROR_CODE)
     return Attempt(
         attributes=attributes,
         at=at,
         resend=type(resend) is int and resend > 0,
         error=error,
-        code=code if isinstance(code, str) else None,
         measures=measures,
     )
+
+
+def _error(attributes: Mapping[str, Any], *, failed: bool) -> str | None:
+    outcome = attributes.get(semconv.OUTCOME)
+    if outcome == semconv.OUTCOME_ERROR or (outcome is None and (failed or semconv.ERROR_TYPE in attributes)):
+        error, code = str(attributes.get(semconv.ERROR_TYPE) or "_OTHER"), attributes.get(semconv.ERROR_CODE)
+        return f"{error}\n{code}" if isinstance(code, str) and code != error else error
+    return None

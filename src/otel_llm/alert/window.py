@@ -10,7 +10,7 @@ index i-1 of OTLP's exponential histogram at scale 4.
 """
 
 from collections.abc import Iterable, Iterator
-from math import ceil, isfinite, log2
+from math import ceil, log2
 from typing import Any, Final, Self
 
 SLOT: Final = 5.0
@@ -66,7 +66,10 @@ class Measure:
             place = ceil(log2(value) * _PER_OCTAVE)
             if not -_OUTERMOST <= place <= _OUTERMOST:
                 place = _OUTERMOST if place > 0 else -_OUTERMOST
-            self.bins[place] = self.bins.get(place, 0) + 1
+            try:
+                self.bins[place] += 1
+            except KeyError:
+                self.bins[place] = 1
 
     def merge(self, other: Self) -> None:
         """Take another's values in."""
@@ -121,9 +124,7 @@ class Slot:
         types[error_type] = types.get(error_type, 0) + 1
 
     def measure(self, signal: str, value: float) -> None:
-        """Take a value of a signal in; what is not finite is no value."""
-        if not isfinite(value):
-            return
+        """Take a finite value of a signal in."""
         measure = self.measures.get(signal)
         if measure is None:
             measure = self.measures[signal] = Measure()
