@@ -351,6 +351,58 @@ def test_an_error_of_vllm_goes_on(recorded, vllm):
     assert only(recorded).attributes[semconv.ERROR_TYPE] == "ValueError"
 
 
+@pytest.fixture
+def asked_for(monkeypatch):
+    monkeypatch.setenv(semconv.CAPTURE_MESSAGE_CONTENT, "SPAN_ONLY")
+
+
+def kept(recorded):
+    said = recorded.spans[-1].attributes
+    return {name: json.loads(said[name]) for name in semconv.CONTENT if name in said}
+
+
+def says(words, role="user", **more):
+    return {"role": role, "parts": [{"type": "text", "content": words}], **more}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_content_of_llama_in_this_process(stream, asked_for, recorded, llama):
+    answer = llama.create_chat_completion([{"role": "user", "content": "Once"}], max_tokens=3, stream=stream)
+    if stream:
+        list(answer)
+    (asked,), (heard,) = kept(recorded)[semconv.INPUT_MESSAGES], kept(recorded)[semconv.OUTPUT_MESSAGES]
+    assert asked == says("Once")
+    assert heard["parts"] == says("Once upon a")["parts"]
+
+
+def test_content_of_a_call_around_one_in_this_process_is_on_its_span(asked_for, recorded, llama):
+    with client.call(model="m"):
+        llama("Once", max_tokens=3)
+    assert len(recorded.spans) == 1
+    assert kept(recorded)[semconv.OUTPUT_MESSAGES][0]["parts"] == says("Once upon a")["parts"]
+
+
+@pytest.mark.parametrize(
+    ("method", "prompts", "made"),
+    [
+        ("generate", ["a", "b"], [{"role": "user", "parts": [*says("a")["parts"], *says("b")["parts"]]}]),
+        ("generate", "a", [says("a")]),
+        ("chat", [{"role": "user", "content": "a"}], [says("a")]),
+        ("generate", [{"prompt_token_ids": [1, 2]}], []),
+    ],
+)
+def test_content_of_vllm_in_this_process(method, prompts, made, asked_for, recorded, vllm):
+    model = vllm.LLM("/models/fox")
+    answers = getattr(model, method)(prompts)
+    assert kept(recorded).get(semconv.INPUT_MESSAGES, []) == made
+    assert kept(recorded)[semconv.OUTPUT_MESSAGES] == [says("fox", "assistant", finish_reason="stop") for _ in answers]
+
+
+def test_embeddings_have_no_content(asked_for, recorded, llama):
+    llama.create_embedding("a secret")
+    assert kept(recorded) == {}
+
+
 def test_calls_in_other_tasks_keep_their_parents(recorded, llama):
     tracer = trace.get_tracer("app", tracer_provider=recorded.provider)
 

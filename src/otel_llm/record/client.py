@@ -9,7 +9,7 @@ import time
 import traceback
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
@@ -23,6 +23,9 @@ from otel_llm.record import peers, queues, recording, transport
 from otel_llm.record.metrics import identity
 from otel_llm.record.price import Stay
 from otel_llm.redaction import scrub
+
+if TYPE_CHECKING:
+    from otel_llm.record.content.told import Told
 
 _MAX_INSTRUMENTS: Final = 500
 
@@ -57,6 +60,7 @@ class ManualCall:
         self._key: tuple[Any, ...] = ()
         self._stay: Stay | None = None
         self._stayed: float | None = None
+        self._content: Told | None = None
 
     @property
     def span(self) -> Span:
@@ -106,6 +110,42 @@ class ManualCall:
         """Which model answered, and the answer's id."""
         told = {"response_model": model, "response_id": id}
         self._said.update({name: value for name, value in told.items() if value is not None})
+
+    def content(
+        self,
+        *,
+        input: object = None,  # noqa: A002 - the convention's word, like the next
+        output: object = None,
+        system: object = None,
+        tools: object = None,
+    ) -> None:
+        """What was asked and answered. Dropped unless content is asked for, and bounded and redacted as elsewhere.
+
+        Messages are dictionaries in OpenAI's shape (``role``, ``content``, ``tool_calls``) or in the convention's
+        (``role``, ``parts``). What is said again takes the place of what was said before.
+
+        Args:
+            input: The history, oldest first: messages, or the text of a user's one.
+            output: The answer: its text, or a message for each alternative.
+            system: Instructions that stand apart from the history: a text or several.
+            tools: Definitions of tools in OpenAI's shape.
+        """
+        with boundary.guard("record.content"):
+            taken = self._take_content()
+            if taken is not None:
+                taken.say(input=input, output=output, system=system, tools=tools)
+
+    def _take_content(self) -> "Told | None":
+        """What takes the call's content, where content is asked for."""
+        capture = self._recorder.capture if self._recorder is not None else None
+        if self._content is None and capture is not None and self._known.operation != semconv.OPERATION_EMBEDDINGS:
+            self._content = capture.told()
+        return self._content
+
+    def _publish(self, call: Call) -> None:
+        if self._content is not None and self._recorder is not None and self._recorder.capture is not None:
+            reasons = dict(enumerate(call.finish_reasons or ()))
+            self._recorder.capture.publish(self._span, self._content, reasons, call)
 
     def metadata(self, **values: Value) -> None:
         """Values of your own, kept on the span under ``otel_llm.metadata.*``."""
@@ -245,6 +285,7 @@ class ManualCall:
                 if whole.cost is not None:
                     told = {semconv.COST_CURRENCY: whole.cost_currency, semconv.COST_SOURCE: whole.cost_source}
                     self._span.set_attributes({semconv.COST: whole.cost, **told})
+            self._publish(whole)
             context = trace.set_span_in_context(self._span)
             shared = not peers.is_measured(self._span)
             recorder.metrics.record(whole, ended_at - self._started_at, context, shared=shared)

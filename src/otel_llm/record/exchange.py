@@ -49,6 +49,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         request: Fields of `otel_llm.calls.Call` that the body states, e.g. ``{"temperature": 0.2}``.
         array: A JSON array in the answer is a stream of its elements, not one value.
+        body: The request in OpenAI's format, where it is no bytes: its content is taken from it.
     """
 
     operation: str
@@ -56,6 +57,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     request: Mapping[str, Value] = msgspec.field(default_factory=dict)
     array: bool = False
+    body: Mapping[str, Any] | None = None
 
 
 class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -54,6 +54,7 @@ class Inference(ManualCall):
         self._chunks = 0
         self._output_chunks = 0
         self._chunk_at: float | None = None
+        self._body = opening.body
         self.facts = Facts()
         self.estimated = False
 
@@ -76,6 +77,22 @@ class Inference(ManualCall):
             self._output_chunks += 1
             self.first_token()
 
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Take the content of a result in OpenAI's format, or of one event of it, where content is asked for."""
+        if self._content is not None:
+            with boundary.guard("record.content"):
+                self._content.hear(message)
+
+    def begin(self) -> None:
+        """Start the span, and take what was asked."""
+        super().begin()
+        body, self._body = self._body, None
+        if body is not None:
+            with boundary.guard("record.content"):
+                taken = self._take_content()
+                if taken is not None:
+                    taken.ask(body)
+
     def first_token_after(self, seconds: float) -> None:
         """The library itself says when its first token came, after the start [s]."""
         self._first_token_at = self._started_at + seconds
@@ -97,6 +114,7 @@ class Inference(ManualCall):
                 self._stayed = self._stay(ended_at)
         call = self._recorder.price(call, self._stayed)
         peers.enrich(outer, call)
+        self._publish(call)
         if not peers.is_told_by_hand(outer):
             context, shared = trace.set_span_in_context(outer), not peers.is_measured(outer)
             self._recorder.metrics.record(call, ended_at - self._started_at, context, shared=shared)

@@ -20,6 +20,7 @@ from otel_llm.record.content import Content, Redact, anthropic, bedrock, gemini,
 from otel_llm.record.content.fit import fit
 from otel_llm.record.content.listening import HELD, Listening
 from otel_llm.record.content.shape import Answer, Asked
+from otel_llm.record.content.told import Told
 from otel_llm.record.exchange import Format, Request
 from otel_llm.record.reading import Reading
 from otel_llm.record.settings import ContentConfig
@@ -128,7 +129,11 @@ class Capture:
                 return Captured(asked, heard, request, self._limit)
         return None
 
-    def publish(self, span: Span, captured: "Captured", reasons: Mapping[int, str], call: Call) -> None:
+    def told(self) -> Told:
+        """What takes the content of one call as values."""
+        return Told(self._limit)
+
+    def publish(self, span: Span, captured: "Captured | Told", reasons: Mapping[int, str], call: Call) -> None:
         """Put what was captured where it is wanted.
 
         Args:

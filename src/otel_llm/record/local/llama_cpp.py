@@ -46,12 +46,14 @@ def _ask(
         provider=PROVIDER,
         model=in_process.base_name(said.get("model") or getattr(llama, "model_path", None)),
         request=openai.parameters(said),
+        body=said,
     )
 
 
 def read(body: Any, inference: in_process.Inference) -> bool:
     """Add what one of OpenAI's bodies says."""
     facts = inference.facts
+    inference.hear(body)
     carries = openai.read(body, facts)
     facts.response_model = in_process.base_name(facts.response_model)
     return carries

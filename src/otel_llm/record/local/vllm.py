@@ -5,7 +5,7 @@ of the batch's time as its own. Their number is on the span, their tokens are ad
 vLLM was told to measure (``disable_log_stats=False``), its own times are read: first token, queue, prefill, decode.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -33,7 +33,8 @@ def _call(
 def _ask(
     operation: str, function: Callable[..., Any], llm: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Opening:
-    params = in_process.stated(function, args, kwargs).get("sampling_params")
+    said = in_process.stated(function, args, kwargs)
+    params = said.get("sampling_params")
     if isinstance(params, Sequence):  # one for each prompt: there is no one value to tell
         params = None
     asked = partial(getattr, params)
@@ -52,7 +53,19 @@ def _ask(
             stop_sequences=texts(asked("stop", None)),
             choice_count=several if several != 1 else None,
         ),
+        body=_body(said),
     )
+
+
+def _body(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was asked, where it is words: prompts may be tokens or embeddings, and conversations a batch."""
+    messages = said.get("messages")
+    if isinstance(messages, list) and all(isinstance(message, dict) for message in messages):
+        return {"messages": messages, "tools": said.get("tools")}
+    prompts = said.get("prompts")
+    several = prompts if isinstance(prompts, list) else [prompts]
+    words = [prompt.get("prompt") if isinstance(prompt, dict) else prompt for prompt in several]
+    return {"prompt": words} if all(isinstance(word, str) for word in words) else {}
 
 
 def _model(llm: Any) -> str | None:
@@ -78,6 +91,8 @@ def _read(answers: Any, inference: in_process.Inference) -> bool:
     facts.finish = {
         index: reason for index, choice in enumerate(choices[:MOST]) if (reason := text(choice.finish_reason))
     }
+    for index, choice in enumerate(choices[:MOST]):
+        inference.hear({"choices": [{"index": index, "text": getattr(choice, "text", None)}]})
     if len(listed) == 1:
         _read_times(getattr(listed[0], "metrics", None), inference)
     else:

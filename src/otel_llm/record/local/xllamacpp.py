@@ -82,6 +82,7 @@ def _ask(operation: str, request: Any) -> Opening:
         provider=llama_cpp.PROVIDER,
         model=in_process.base_name(said.get("model")),
         request=openai.parameters(said),
+        body=said,
     )
 
 
