@@ -181,7 +181,7 @@ class Loop:
     def wait(self, timeout: float) -> bool:
         """Sleep until `wake`, `stop` or for ``timeout`` [s]; whether it goes on."""
         labour.note(self.name)
-        if timeout > 0 and not self._stopping:
+        if timeout > 0 and not self._stopping and self._wake is not None:
             self._wake.acquire(timeout=timeout)
         return not self._stopping
 

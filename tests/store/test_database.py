@@ -144,7 +144,7 @@ def test_every_span_is_stored_or_counted(database, spans, monkeypatch):
 
 
 def test_a_full_queue_refuses_and_counts(database, spans, monkeypatch):
-    monkeypatch.setattr("otel_llm.store.writer.Writer.start", lambda _: None)
+    monkeypatch.setattr("otel_llm.store.writer.Writer.wake", lambda _: None)
     span = spans.call()
     accepted = [database.submit_span(span) for _ in range(QUEUE + 2)]
     assert accepted.count(False) == 2
@@ -405,7 +405,7 @@ def test_a_timer_runs_on_the_writer_s_thread_once_that_runs(database, spans):
     assert ran == []
     database.submit_span(spans.call())
     assert within(2, lambda: len(ran) > 2)
-    assert set(ran) == {database._writer().thread}
+    assert set(ran) == {database._writer()._loop._thread}
 
 
 def test_a_timer_that_raises_or_flushes_harms_nobody(database, spans, path):
@@ -439,7 +439,7 @@ def test_without_a_thread_a_flush_writes_itself_and_a_thread_is_tried_again(data
         raise RuntimeError(message)
 
     with monkeypatch.context() as patch:
-        patch.setattr("otel_llm.store.writer._thread.start_new_thread", refuse)
+        patch.setattr("otel_llm.supervisor._thread.start_new_thread", refuse)
         assert database.submit_span(spans.call())
         assert database.flush(5)
         assert rows(path) == 1
@@ -499,7 +499,7 @@ def test_spans_are_counted_apart_from_what_else_is_kept(database, spans):
 
 
 def test_spans_that_the_queue_has_no_room_for_are_counted_apart(database, spans, monkeypatch):
-    monkeypatch.setattr("otel_llm.store.writer.Writer.start", lambda _: None)
+    monkeypatch.setattr("otel_llm.store.writer.Writer.wake", lambda _: None)
     for _ in range(QUEUE):
         database.submit_logs(())
     database.submit_span(spans.call())

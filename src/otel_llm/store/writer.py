@@ -5,19 +5,15 @@ is called by a finaliser in the middle of anything. Everything else happens on t
 item. What cannot be written yet is kept, up to the queue's bound; what is lost is counted under a reason.
 """
 
-import _thread
-import contextlib
 import errno
 import os
 import sqlite3
-import sys
-import threading
 import time
 from collections import Counter, deque
 from pathlib import Path
 from typing import Any, Final
 
-from otel_llm import boundary, labour
+from otel_llm import boundary, supervisor
 from otel_llm.store import batch, retention, rollup
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt
 from otel_llm.store.gate import gate
@@ -27,9 +23,6 @@ QUEUE: Final = 2048
 BATCH: Final = 512
 LINGER: Final = 0.05
 """[s] How long the thread waits for company before it writes."""
-
-_PAUSE: Final = 0.2
-"""[s] After a fault of ours the thread rests: one that stays must not keep a processor busy."""
 
 _REPLACED: Final = 3
 _RETRIES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -58,10 +51,9 @@ class Writer:
         self.lost: Counter[str] = Counter()
         self.stored_spans = 0
         self.lost_spans: Counter[str] = Counter()
-        self.thread: int | None = None
         self.seen = (Tally(), Tally(), Tally())
         self.refused = (Tally(), Tally(), Tally())
-        self.ended = threading.Event()
+        self.ended = False
         self._path = path
         self._max_size = max_size
         self._max_age = max_age
@@ -74,10 +66,8 @@ class Writer:
         self._retry_at = 0.0
         self._reason = ""
         self._warned: set[str] = set()
-        self._starting = threading.Lock()
-        self._wake = threading.Lock()
-        self._wake.acquire()
-        self._idle = False
+        self._loop = supervisor.Loop("store", self._run, end=self._end, where="store.writer")
+        self._idle = True
         self._hurry = False
         self._closing = False
         self._tick_at = 0.0
@@ -95,57 +85,38 @@ class Writer:
             self.refused[kind].add()
             return False
         queue.append((kind, item))
-        if self.thread is None:
-            self.start()
-        elif self._idle or len(queue) >= BATCH:
+        if self._idle or len(queue) >= BATCH:
             self.wake()
         return True
 
-    def start(self) -> None:
-        """Start the thread unless it runs; where none can be had, a later submit tries again.
-
-        `_thread` rather than `threading.Thread`: the latter takes locks that the interrupted caller may hold.
-        """
-        if self.thread is None and self._starting.acquire(blocking=False):
-            try:
-                if self.thread is None:
-                    self.thread = _thread.start_new_thread(self._run, (threading.gettrace(),))
-            except RuntimeError as error:
-                self.last_error = str(error)
-            finally:
-                self._starting.release()
-
     def wake(self) -> None:
-        """End the thread's wait. A lock let go twice says so, and that is fine."""
-        with contextlib.suppress(RuntimeError):
-            self._wake.release()
+        """Have the thread look; where none can be had, a later submit tries again."""
+        if self._loop.ensure():
+            self._loop.wake()
+        else:
+            self.last_error = self._loop.error
 
     def flush(self, timeout: float) -> bool:
         """Whether everything queued so far is on disk within ``timeout`` [s]."""
-        if self.ended.is_set() or (self.thread is None and not self.queue):
+        if self.ended or not (self._loop.is_running or self.queue):
             return not self.queue
-        if self.thread == _thread.get_ident():
+        if self._loop.is_own:
             return False
         marker = Marker()
         self._markers.append(marker)
         self.queue.append((MARKER, marker))
         self._hurry = True
-        self.start()
-        if self.thread is None:
+        self.wake()
+        if not self._loop.is_running:
             # No thread is to be had (Python 3.12 gives none to an interpreter that exits): the caller writes.
             self._step()
-        self.wake()
         return marker.wait(timeout)
 
     def close(self, timeout: float) -> bool:
         """Write what is queued, close the file and end the thread; ``False`` if ``timeout`` [s] came first."""
-        if self.thread is None:
-            self._closing = True
-            return True
-        whole = self.flush(timeout)
+        whole = not self._loop.is_running or self.flush(timeout)
         self._closing = True
-        self.wake()
-        return self.ended.wait(timeout) and whole
+        return self._loop.stop(timeout) and whole
 
     def dropped(self) -> dict[str, int]:
         """Items that are lost, by reason."""
@@ -157,27 +128,21 @@ class Writer:
 
     # --- the thread's side --------------------------------------------------------------------------------------
 
-    def _run(self, trace: Any) -> None:
-        if trace is not None:
-            sys.settrace(trace)  # debuggers and coverage follow `threading` threads only
+    def _run(self, _loop: supervisor.Loop) -> None:
         now = time.monotonic()
         for timer in self._timers:
             timer.due = now + timer.interval
-        while not (self._closing and not self.queue and not self._pending):
-            try:
+        try:
+            while not (self._closing and not self.queue and not self._pending):
                 self._step()
-            except Exception as error:  # noqa: BLE001 - the thread must live on whatever happens
-                boundary.swallow("store.writer", error)
-                with boundary.guard("store.writer"):
-                    self._fail("internal", error)
-                if not self._closing:
-                    time.sleep(_PAUSE)
-            labour.note("store")
-            if self._closing and self._failures:
-                break
-        with boundary.guard("store.writer"):
-            self._end()
-        self.ended.set()
+                if self._closing and self._failures:
+                    break
+        except Exception as error:
+            with boundary.guard("store.writer"):
+                self._fail("internal", error)
+            raise
+        finally:
+            self._idle = True
 
     def _step(self) -> None:
         """Wait for something to do and do it."""
@@ -185,7 +150,7 @@ class Writer:
         if self._pending or not self.queue:
             wait = self._until_due()
             if wait > 0 and not (self._closing or self._hurry):
-                self._wake.acquire(timeout=wait)
+                self._loop.wait(wait)
         self._idle = False
         self._run_timers()
         if self._pending and time.monotonic() < self._retry_at and not self._closing:
@@ -193,7 +158,7 @@ class Writer:
             self._hurry = False
             return
         if self.queue and not (self._hurry or self._closing) and len(self.queue) < BATCH:
-            self._wake.acquire(timeout=LINGER)
+            self._loop.wait(LINGER)
         self._hurry = False
         while self.queue or self._pending:
             if not self._pending:
@@ -376,6 +341,7 @@ class Writer:
         with gate.lock:
             self._drop_connection()
         self._answer_markers()
+        self.ended = True
 
 
 def _told(lost: Counter[str], refused: int) -> dict[str, int]:
