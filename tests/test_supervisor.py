@@ -188,6 +188,21 @@ def test_a_stop_ends_the_wait_the_rest_and_the_work(loops):
     assert not waits.ensure()
 
 
+def test_a_stop_waits_for_who_has_retired_already():
+    may_go, retiring = threading.Event(), threading.Event()
+
+    def work(loop):
+        retiring.set()
+        may_go.wait(5)
+        loop.retire()
+
+    loop = Loop("test", work)
+    loop.ensure()
+    retiring.wait(5)
+    threading.Timer(0.1, may_go.set).start()
+    assert loop.stop(5)
+
+
 def test_a_stop_does_not_wait_longer_than_it_may():
     may_go = threading.Event()
     loop = Loop("test", lambda _: may_go.wait(5))

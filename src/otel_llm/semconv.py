@@ -184,6 +184,7 @@ METRIC_SELF_ERRORS: Final = "otel_llm.self.errors"
 METRIC_SELF_SPANS: Final = "otel_llm.self.spans"
 METRIC_SELF_QUEUE_DEPTH: Final = "otel_llm.self.queue.depth"
 METRIC_SELF_CPU_UTILIZATION: Final = "otel_llm.self.cpu.utilization"
+METRIC_SELF_RESTARTS: Final = "otel_llm.self.restarts"
 METRIC_SELF_UNPRICED_CALLS: Final = "otel_llm.self.unpriced_calls"
 
 RATELIMIT_TYPE_REQUESTS: Final = "requests"
@@ -221,6 +222,7 @@ UNIT_ERRORS: Final = "{error}"
 UNIT_CURRENCY: Final = "{currency}"
 UNIT_CALLS: Final = "{call}"
 UNIT_SPANS: Final = "{span}"
+UNIT_RESTARTS: Final = "{restart}"
 
 DURATION_BUCKETS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0),

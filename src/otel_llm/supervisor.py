@@ -95,10 +95,9 @@ class Loop:
     def _begin_anew(self) -> None:
         """What one process holds: a fork copies neither the thread, nor who would let go of the locks."""
         self._pid = os.getpid()
-        self._token: object | None = None
+        self._life: threading.Event | None = None
         self._starting = _thread.allocate_lock()
         self._wake: Any = None
-        self._ended: threading.Event | None = None
         self._resting = False
         self._thread: int | None = None
         self.restarts = 0
@@ -113,28 +112,28 @@ class Loop:
         """
         if self._pid != os.getpid():
             self._begin_anew()
-        if self._token is not None:
+        if self._life is not None:
             return True
         if self._stopping:
             return False
         if not self._starting.acquire(blocking=False):
             return True  # somebody else is at it
         try:
-            if self._token is None:
+            if self._life is None:
                 self._start()
         finally:
             self._starting.release()
-        return self._token is not None
+        return self._life is not None
 
     def _start(self) -> None:
         # Locks of this moment: gevent may have exchanged their kind since the loop was made.
-        self._wake, self._ended = _thread.allocate_lock(), threading.Event()
+        self._wake = _thread.allocate_lock()
         self._wake.acquire()
-        self._token = token = object()
+        self._life = life = threading.Event()
         try:
-            _thread.start_new_thread(self._run, (token, threading.gettrace()))
+            _thread.start_new_thread(self._run, (life, threading.gettrace()))
         except RuntimeError as error:  # no more threads, or the interpreter exits
-            self._token = None
+            self._life = None
             self.error = str(error)
 
     def wake(self) -> None:
@@ -146,10 +145,11 @@ class Loop:
     def stop(self, timeout: float) -> bool:
         """Have the work end, for good; whether it has within ``timeout`` [s]."""
         self._stopping = True
-        if not self.is_running or self._ended is None:
+        life = self._life
+        if life is None or self._pid != os.getpid():
             return True
         self.wake()
-        return not self.is_own and self._ended.wait(timeout)
+        return not self.is_own and life.wait(timeout)
 
     @property
     def goes_on(self) -> bool:
@@ -159,7 +159,7 @@ class Loop:
     @property
     def is_running(self) -> bool:
         """Whether it has a thread in this process."""
-        return self._token is not None and self._pid == os.getpid()
+        return self._life is not None and self._pid == os.getpid()
 
     @property
     def is_own(self) -> bool:
@@ -169,10 +169,10 @@ class Loop:
     @property
     def standing(self) -> Standing | None:
         """How it stands in this process; ``None`` where it was not begun in it."""
-        if self._ended is None or self._pid != os.getpid():
+        if self._wake is None or self._pid != os.getpid():
             return None
         state: State = "stopped" if self._stopping else "idle"
-        if self._token is not None:
+        if self._life is not None:
             state = "resting" if self._resting else "running"
         return Standing(name=self.name, state=state, restarts=self.restarts, error=self.error)
 
@@ -191,10 +191,10 @@ class Loop:
         Called under the lock under which others call `ensure`, it lets none of them believe that what they put down
         is still looked at.
         """
-        self._token = None
+        self._life = None
 
-    def _run(self, token: object, trace: Any) -> None:
-        """The thread's life."""
+    def _run(self, life: threading.Event, trace: Any) -> None:
+        """The thread's life; ``life`` is set when it is over."""
         if trace is not None:
             sys.settrace(trace)  # debuggers and coverage follow `threading` threads only
         self._thread = _thread.get_ident()
@@ -208,13 +208,14 @@ class Loop:
                 except Exception as error:  # noqa: BLE001 - it must live on whatever happens
                     crashes = 1 if time.monotonic() - begun > _SOUND else crashes + 1
                     self._crashed(error)
-                if self._token is not token or not self._rest(pause(crashes)):
+                if self._life is not life or not self._rest(pause(crashes)):
                     break
         finally:
             with boundary.guard(self._where):
                 labour.note(self.name)
-            if self._token is token:
+            if self._life is life:
                 self._finish()
+            life.set()
 
     def _crashed(self, error: Exception) -> None:
         self.restarts += 1
@@ -236,9 +237,7 @@ class Loop:
         if self._stopping and self._end is not None:
             with boundary.guard(self._where):
                 self._end()
-        self._token = None
-        if self._stopping and self._ended is not None:
-            self._ended.set()
+        self._life = None
 
 
 _known: Final[list["weakref.ref[Loop]"]] = []

@@ -543,7 +543,7 @@ def test_a_thread_delivers_and_ends_when_nothing_waits(post, hook):
     ledger = MemoryLedger()
     queue(post, ledger, message())
     wait_for(lambda: hook.requests)
-    wait_for(lambda: post._desks["ops"].thread is None)
+    wait_for(lambda: not post._desks["ops"].loop.is_running)
     queue(post, ledger, message("Slow"))
     wait_for(lambda: len(hook.requests) == 2)
 
@@ -577,7 +577,7 @@ def test_one_receiver_that_hangs_holds_up_no_other(hook):
 def test_a_process_that_stopped_starts_no_thread(post, hook):
     post.stop()
     queue(post, MemoryLedger(), message())
-    assert post._desks["ops"].thread is None
+    assert post._desks["ops"].loop is None
     assert hook.requests == []
 
 
@@ -589,7 +589,7 @@ def test_a_fork_delivers_with_threads_of_its_own(post, hook):
     pid = os.fork()
     if pid == 0:
         queue(post, ledger, message("Slow"))
-        os._exit(0 if post._desks["ops"].thread is not None and post._desks["ops"].thread.is_alive() else 1)
+        os._exit(0 if post._desks["ops"].loop.is_running else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 

@@ -76,6 +76,24 @@ def test_errors_are_told_by_place(told):
     assert "record.open 2, probe.read 1" in found.detail
 
 
+def test_loops_are_told_with_their_state_as_it_was_last(told):
+    found = told(
+        ("restarts", 0, {"part": "store", "state": "running"}),
+        ("restarts", 0, {"part": "energy", "state": "idle"}),
+    )["own loops"]
+    assert (found.status, found.detail) == ("ok", "energy idle, store running")
+
+
+def test_a_loop_that_crashed_is_a_warning_with_its_last_error(told):
+    found = told(
+        ("restarts", 0, {"part": "alerts", "state": "running", "pid": 1}),
+        ("restarts", 3, {"part": "alerts", "state": "resting", "reason": "KeyError at engine.py:7", "pid": 2}),
+    )["own loops"]
+    assert found.status == "warn"
+    assert found.detail == "alerts resting (begun again 3 times, last after KeyError at engine.py:7)"
+    assert found.fix
+
+
 def test_threads_are_told_with_their_share_where_they_took_most(told):
     found = told(
         ("cpu.utilization", 0.001, {"part": "store", "pid": 1}),

@@ -2,7 +2,7 @@
 
 import os
 
-from otel_llm import labour
+from otel_llm import labour, supervisor
 from otel_llm.probe.accounts import Accounts, Fate
 
 PID = os.getpid()
@@ -44,3 +44,15 @@ def test_two_readings_at_once_have_no_share():
     accounts = Accounts(tuple, dict)
     accounts.read(100.0)
     assert told(accounts, "cpu.utilization", 100.0) == {}
+
+
+def test_background_loops_are_told_with_their_state_and_last_error(monkeypatch):
+    stands = [
+        supervisor.Standing(name="store", state="running", restarts=0, error=None),
+        supervisor.Standing(name="alerts", state="resting", restarts=2, error="KeyError at engine.py:7"),
+    ]
+    monkeypatch.setattr(supervisor, "standing", lambda: stands)
+    assert told(Accounts(tuple, dict), "restarts") == {
+        ("store", "running"): 0,
+        ("alerts", "resting", "KeyError at engine.py:7"): 2,
+    }

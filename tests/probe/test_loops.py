@@ -27,10 +27,7 @@ def loop(request):
 def watch():
     made = Loops(period=0.02, linger=30.0)
     yield made
-    made._linger = -1.0  # its thread ends
-    if (thread := made._state.thread) is not None:
-        thread.join(5.0)
-        assert not thread.is_alive()
+    assert made._loop.stop(5.0)
 
 
 def lag(watch: Loops) -> float | None:
@@ -105,7 +102,7 @@ def test_what_was_told_is_not_told_again(loop, watch):
 def test_where_no_loop_runs_nothing_is_said(watch):
     watch.note()
     assert lag(watch) is None
-    assert watch._state.thread is None
+    assert not watch._loop.is_running
 
 
 def test_a_loop_that_has_ended_is_said_nothing_of(loop, watch):
@@ -161,9 +158,9 @@ def test_the_thread_ends_once_no_call_begins_any_more(loop, watch):
     watch._linger = 0.1
     loop.run_until_complete(called(watch, 0.05))
     deadline = time.monotonic() + 5
-    while watch._state.thread is not None and time.monotonic() < deadline:
+    while watch._loop.is_running and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert watch._state.thread is None
+    assert not watch._loop.is_running
 
 
 def test_another_call_has_it_watched_again(loop, watch):

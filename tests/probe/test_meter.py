@@ -26,9 +26,7 @@ def meter(cards: Cards, monkeypatch):
     monkeypatch.setattr(meter_module, "_LINGER", 0.0)
     for server in made._servers.values():
         server.ledger.forget(float("inf"))
-    if (thread := made._thread) is not None:
-        thread.join(5.0)
-        assert not thread.is_alive()
+    assert made._loop.stop(5.0)
 
 
 def spend(cards: Cards, seconds: float, *, watts: float) -> None:
@@ -107,7 +105,7 @@ def test_a_server_on_an_address_of_this_host_is_measured(cards: Cards, meter: Me
 @pytest.mark.parametrize("address", ["api.openai.com", "203.0.113.7", None])
 def test_a_server_elsewhere_is_not_measured(cards: Cards, meter: Meter, address: str | None):
     assert meter.begin(address, 443) is None
-    assert meter._thread is None
+    assert not meter._loop.is_running
 
 
 def test_a_host_without_a_driver_measures_nothing(monkeypatch: pytest.MonkeyPatch):
@@ -126,9 +124,9 @@ def test_nothing_is_sampled_once_the_calls_have_ended(cards: Cards, meter: Meter
     monkeypatch.setattr(meter_module, "_LINGER", 0.1)
     meter.begin("127.0.0.1", listening)(None)
     deadline = time.monotonic() + 5
-    while meter._thread is not None and time.monotonic() < deadline:
+    while meter._loop.is_running and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert meter._thread is None
+    assert not meter._loop.is_running
 
 
 def test_a_forked_child_measures_for_itself(cards: Cards, meter: Meter, free_port):

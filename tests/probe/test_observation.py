@@ -174,7 +174,7 @@ def test_a_slow_source_is_not_read_at_the_exit(tmp_path):
     watcher.finish()
     watcher.readings()
     assert source.reads == []
-    assert not [thread for thread in threading.enumerate() if thread.name == "otel-llm-probe"]
+    assert not watcher._loop.is_running
 
 
 def test_closing_closes_the_sources(tmp_path):

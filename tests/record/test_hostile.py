@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import pytest
 from opentelemetry import trace
 from readers import CHAT, READERS
 
-from otel_llm import semconv
+from otel_llm import semconv, supervisor
 from otel_llm.record import transport
 
 HERE = Path(__file__).parent
@@ -106,11 +105,15 @@ def test_what_is_seen_of_a_hostile_server_is_the_same_and_each_call_is_one_span(
 
 @pytest.mark.slow
 def test_hostile_servers_leave_no_thread_behind(recorded, villain):
-    mine = {thread for thread in threading.enumerate() if thread.name.startswith("otel-llm")}
+    mine = threads()
     for behaviour in ("reset_in_body", "closed_in_body", "bad_chunk_size", "encoding_lie"):
         look(villain, READERS["httpx2-read"], behaviour)
-    now = {thread for thread in threading.enumerate() if thread.name.startswith("otel-llm")}
-    assert {thread.name for thread in now - mine} <= {"otel-llm-reaper"}
+    assert threads() - mine <= {"reaper"}
+
+
+def threads():
+    """What threads of ours work for."""
+    return {one.name for one in supervisor.standing() if one.state == "running"}
 
 
 CHILD = """

@@ -631,16 +631,8 @@ def test_a_thread_that_cannot_be_started_costs_no_call(recorded, server, library
 
     monkeypatch.setattr(transport.reaper, "_pid", 0)
 
-    start = threading.Thread.start
-
-    def refuse(thread):
-        if thread.name == "otel-llm-reaper":
-            message = "can't start new thread"
-            raise RuntimeError(message)
-        start(thread)
-
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
+        patched.setattr(transport.reaper._loop, "ensure", lambda: False)
         visit(library, "sync", url(server, "stream"))
     assert told(only(recorded)[0]) == GOOD
     assert transport.reaper._pid == 0

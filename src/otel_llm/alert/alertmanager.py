@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from otel_llm import boundary, labour, semconv
+from otel_llm import boundary, semconv, supervisor
 from otel_llm.alert import clock, message, webhook, wire
 from otel_llm.alert.carriage import Result, explain
 from otel_llm.alert.notice import Plan
@@ -62,9 +62,8 @@ class Alertmanager:
         self._next_at = float("-inf")
         self._failures = 0
         self._lock = threading.Lock()
-        self._wake = threading.Event()
         self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._loop = supervisor.Loop("delivery", self._run, where="alert.deliver")
         self._pid = os.getpid()
 
     def take(self, plan: Plan) -> None:
@@ -92,30 +91,25 @@ class Alertmanager:
     def deliver(self, ledger: Ledger, epoch: int) -> None:  # noqa: ARG002
         """Say it where it is time; this process judges for now."""
         if self._pid != os.getpid():
-            self._pid, self._thread, self._lock, self._wake = os.getpid(), None, threading.Lock(), threading.Event()
+            self._pid, self._lock = os.getpid(), threading.Lock()
         self._until = self._now() + LEASE
         if self._now() < self._next_at or not self._alerts or self._stopping:
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="otel-llm-alertmanager", daemon=True)
-            self._thread.start()
-        self._wake.set()
+        self._loop.ensure()
+        self._loop.wake()
 
     def stop(self) -> None:
         """Say nothing more."""
         self._stopping = True
-        self._wake.set()
+        self._loop.stop(0.0)
 
-    def _run(self) -> None:
+    def _run(self, loop: supervisor.Loop) -> None:
         from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
 
         with suppress_instrumentation():
-            while not self._stopping:
-                self._wake.wait()
-                self._wake.clear()
-                with boundary.guard("alert.deliver"):
-                    self.turn()
-                labour.note("delivery")
+            while loop.goes_on:
+                self.turn()
+                loop.wait(INTERVAL)
 
     def turn(self) -> None:
         """Say everything once, if it is time."""

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from otel_llm import boundary, labour
+from otel_llm import boundary, supervisor
 from otel_llm.alert import clock, message, schema, state
 from otel_llm.alert.board import MOST, Board
 from otel_llm.alert.judge import Change, Judge, Rest
@@ -144,7 +144,6 @@ class _Life:
     boot: str = field(default_factory=clock.boot)
     worker: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     pid: int = field(default_factory=os.getpid)
-    thread: threading.Thread | None = None
     ledger: Ledger | None = None
     stand_in: MemoryLedger | None = None
     told_before: frozenset[tuple[str, int]] = frozenset()
@@ -199,27 +198,30 @@ class Engine:
         self._life: _Life | None = None
         self._inherited: list[_Life] = []
         self._starting = threading.Lock()
-        self._wake = threading.Event()
         self._stopping = False
-        self._stopped = threading.Event()
+        self._loop = supervisor.Loop("alerts", self._run, end=self._end, where="alert.engine")
 
     # --- the host's side ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the thread unless it runs in this process."""
         life = self._life
-        if (life is not None and life.pid == os.getpid()) or self._stopping:
+        if self._stopping:
+            return
+        if life is not None and life.pid == os.getpid():
+            self._loop.ensure()
             return
         if life is not None:  # a fork copied it; its lock may be held by nobody
             self._inherited.append(
                 life
             )  # its connection is the parent's: closing it here would take the parent's locks
             self._life, self._starting = None, threading.Lock()
-            self._wake, self._stopped = threading.Event(), threading.Event()
         if self._starting.acquire(blocking=False):
             try:
                 if self._life is None:
-                    self._life = self._begin()
+                    board = Board(())
+                    self._life = _Life(judge=Judge((), board, self._gauge_interval), board=board)
+                self._loop.ensure()
             finally:
                 self._starting.release()
 
@@ -256,42 +258,34 @@ class Engine:
         """What the rules say now; they are taken up at the next step."""
         if self._life is not None:
             self._life.stamp = None
-        self._wake.set()
+        self._loop.wake()
         return self._load()
 
     def stop(self, timeout: float) -> None:
         """Count what has ended, write it down, and leave the lease to others, within ``timeout`` [s]."""
         self._stopping = True
-        self._wake.set()
         self._outlet.stop()
-        life = self._life
-        if life is not None and life.pid == os.getpid() and life.thread is not None:
-            self._stopped.wait(timeout)
+        self._loop.stop(timeout)
 
     # --- the thread's side --------------------------------------------------------------------------------------
 
-    def _begin(self) -> _Life:
-        board = Board(())
-        life = _Life(judge=Judge((), board, self._gauge_interval), board=board)
-        life.thread = threading.Thread(target=self._run, args=(life,), name="otel-llm-alerts", daemon=True)
-        life.thread.start()
-        return life
-
-    def _run(self, life: _Life) -> None:
+    def _run(self, loop: supervisor.Loop) -> None:
         from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
 
         self._processor.intake.served = True
+        life = self._life
         with suppress_instrumentation():
-            while not self._stopping:
-                with boundary.guard("alert.engine"):
-                    self._step(life, clock.now(), time.time())
+            while life is not None and loop.goes_on:
+                self._step(life, clock.now(), time.time())
                 self.facts.cpu = time.thread_time()
-                labour.note("alerts")
-                self._wake.wait(STEP)
-                self._wake.clear()
-            with boundary.guard("alert.engine"):
-                self._leave(life, clock.now(), time.time())
-            self._stopped.set()
+                loop.wait(STEP)
+
+    def _end(self) -> None:
+        from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
+
+        with suppress_instrumentation():
+            if self._life is not None:
+                self._leave(self._life, clock.now(), time.time())
 
     def _step(self, life: _Life, now: float, wall: float) -> None:
         self._follow_file(life, now, wall)

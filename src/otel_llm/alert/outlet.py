@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from otel_llm import boundary, labour
+from otel_llm import boundary, supervisor
 from otel_llm.alert import clock
 from otel_llm.alert.body import Batch
 from otel_llm.alert.carriage import Result
@@ -96,8 +97,7 @@ class Desk:
     failing: bool = False
     expects: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
-    wake: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
+    loop: supervisor.Loop | None = None
 
 
 @dataclass(slots=True)
@@ -192,17 +192,19 @@ class Post:
         """Send nothing more; what waits is in the ledger."""
         self._stopping.set()
         for desk in list(self._desks.values()):
-            desk.wake.set()
+            if desk.loop is not None:
+                desk.loop.stop(0.0)
 
     def _rouse(self, desk: Desk) -> None:
         """Have the thread of ``desk`` look; start it where there is none."""
         with desk.lock:
             desk.expects = True
-            if desk.thread is None and not self._stopping.is_set():
-                name = f"otel-llm-alerts-{desk.name}"
-                desk.thread = threading.Thread(target=self._run, args=(desk,), name=name, daemon=True)
-                desk.thread.start()
-        desk.wake.set()
+            if self._stopping.is_set():
+                return
+            if desk.loop is None:
+                desk.loop = supervisor.Loop("delivery", partial(self._run, desk), where="alert.deliver")
+            desk.loop.ensure()
+        desk.loop.wake()
 
     def _silences(self, ledger: Ledger | None, wall: float) -> Sequence[Silence]:
         return () if ledger is None else ledger.silences(wall)
@@ -212,27 +214,27 @@ class Post:
 
     # --- a receiver's side --------------------------------------------------------------------------------------
 
-    def _run(self, desk: Desk) -> None:
+    def _run(self, desk: Desk, loop: supervisor.Loop) -> None:
         from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
 
         with suppress_instrumentation():
-            while self._goes_on(desk):
+            while self._goes_on(desk, loop):
                 desk.expects = False
-                pause: float | None = _AGAIN
-                with boundary.guard("alert.deliver"):
+                try:
                     pause = self._turn_while_judging(desk)
-                labour.note("delivery")
+                except Exception:
+                    desk.expects = True
+                    raise
                 if pause is not None:
                     desk.expects = True
-                    desk.wake.wait(min(max(pause, _SHORTEST), _AGAIN))
-                    desk.wake.clear()
+                    loop.wait(min(max(pause, _SHORTEST), _AGAIN))
 
-    def _goes_on(self, desk: Desk) -> bool:
+    def _goes_on(self, desk: Desk, loop: supervisor.Loop) -> bool:
         """Whether there is something to look for; where not, the thread ends."""
         with desk.lock:
             if desk.expects and not self._stopping.is_set() and desk.name in self._plan.receivers:
                 return True
-            desk.thread = None
+            loop.retire()
             return False
 
     def _turn_while_judging(self, desk: Desk) -> float | None:

@@ -39,6 +39,7 @@ def examine(store: Reader) -> Findings:
     for part in dict.fromkeys(_part(point) for point in spans):
         yield _fate(part, [point for point in spans if _part(point) == part], depths.get(part), age)
     yield from _errors(points)
+    yield from _loops(points)
     yield from _threads(points)
     yield from _prices(points)
 
@@ -71,6 +72,30 @@ def _errors(points: Sequence[Point]) -> Iterator[Check]:
         yield Check(name="own errors", status="warn", detail=detail, fix="report it, with the lines of the log")
     else:
         yield Check(name="own errors", status="ok", detail="none in that hour")
+
+
+def _loops(points: Sequence[Point]) -> Iterator[Check]:
+    """How the background loops stood last, of each the one that crashed most often."""
+    last: dict[tuple[str, object], Point] = {}
+    for point in sorted(points, key=lambda one: one.time):
+        if point.name == semconv.METRIC_SELF_RESTARTS:
+            last[_part(point), point.attributes.get(semconv.PROCESS_PID)] = point
+    worst: dict[str, Point] = {}
+    for (part, _pid), point in last.items():
+        if part not in worst or point.value > worst[part].value:
+            worst[part] = point
+    if not worst:
+        return
+    said: list[str] = []
+    for part, point in sorted(worst.items()):
+        words = f"{part} {point.attributes.get(semconv.SELF_STATE)}"
+        if point.value:
+            error = point.attributes.get(semconv.SELF_REASON)
+            words += f" (begun again {int(point.value):,} times, last after {error})"
+        said.append(words)
+    crashed = any(point.value for point in worst.values())
+    fix = "report it, with the lines of the log" if crashed else None
+    yield Check(name="own loops", status="warn" if crashed else "ok", detail=", ".join(said), fix=fix)
 
 
 def _threads(points: Sequence[Point]) -> Iterator[Check]:

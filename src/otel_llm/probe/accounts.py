@@ -6,7 +6,7 @@ What the parts count is theirs; `upkeep` gathers it, for rooms do not know each 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from otel_llm import labour, semconv
+from otel_llm import labour, semconv, supervisor
 from otel_llm.probe import shares
 from otel_llm.probe.reading import Reading
 
@@ -58,6 +58,11 @@ class Accounts:
             readings.append(Reading(semconv.METRIC_SELF_QUEUE_DEPTH, depth, {**own, semconv.SELF_PART: part}))
         for part, share in self._cpu(now).items():
             readings.append(Reading(semconv.METRIC_SELF_CPU_UTILIZATION, share, {**own, semconv.SELF_PART: part}))
+        for loop in supervisor.standing():
+            named = {**own, semconv.SELF_PART: loop.name, semconv.SELF_STATE: loop.state}
+            if loop.error is not None:
+                named[semconv.SELF_REASON] = loop.error
+            readings.append(Reading(semconv.METRIC_SELF_RESTARTS, loop.restarts, named))
         return readings
 
     def close(self) -> None:

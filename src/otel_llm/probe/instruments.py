@@ -250,6 +250,18 @@ SELF: Final = (
         absent="it is the first reading, or the part has had no thread",
         words=("overhead",),
     ),
+    Instrument(
+        name=semconv.METRIC_SELF_RESTARTS,
+        kind="gauge",
+        unit=semconv.UNIT_RESTARTS,
+        meaning="How often each of otel-llm's background loops (`otel_llm.self.part`) crashed and was begun again in "
+        "this process, with what it does now (`otel_llm.self.state`: `running`, `idle` until there is work, `resting` "
+        "after a crash, `stopped`) and, once it crashed, with the type and place of the last error "
+        "(`otel_llm.self.reason`).",
+        source="counted by otel-llm",
+        absent="the loop has had nothing to do in this process",
+        words=("loops", "crash"),
+    ),
 )
 """Of otel-llm itself: reported by each process."""
 

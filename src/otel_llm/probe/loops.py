@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from otel_llm import boundary, labour, semconv
+from otel_llm import labour, semconv, supervisor
 from otel_llm.probe import shares
 from otel_llm.probe.reading import Reading
 
@@ -49,7 +49,6 @@ class _State:
     watched: dict[int, _Watched] = field(default_factory=dict[int, _Watched])
     lags: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
     noted_at: float = 0.0
-    thread: threading.Thread | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -71,6 +70,7 @@ class Loops:
         self._linger = linger
         self._clock = clock
         self._state = _State()
+        self._loop = supervisor.Loop("loops", self._run, where="probe.loops")
 
     def note(self) -> None:
         """A call begins: watch the loop that runs on this thread, if any. On the host's path: about a microsecond."""
@@ -83,7 +83,7 @@ class Loops:
             state = self._state = _State()
         state.noted_at = self._clock()
         known = state.watched.get(id(loop))
-        if state.thread is None or known is None or known.loop() is not loop:
+        if known is None or known.loop() is not loop or not self._loop.is_running:
             self._watch(state, loop)
 
     def read(self, now: float) -> Sequence[Reading]:  # noqa: ARG002 - answers have a clock of their own
@@ -112,20 +112,17 @@ class Loops:
                     del state.watched[key]
             if len(state.watched) < MOST_LOOPS or id(loop) in state.watched:
                 state.watched[id(loop)] = _Watched(weakref.ref(loop))
-            if state.thread is None:
-                thread = threading.Thread(target=self._run, args=(state,), name="otel-llm-loops", daemon=True)
-                thread.start()
-                state.thread = thread
+            self._loop.ensure()
 
-    def _run(self, state: _State) -> None:
+    def _run(self, loop: supervisor.Loop) -> None:
         """Ask the loops while calls are made."""
-        while True:
-            with boundary.guard("probe.loops"):
-                self._ask(state)
+        state = self._state
+        while loop.goes_on:
+            self._ask(state)
             labour.note("loops")
             with state.lock:
                 if self._clock() - state.noted_at > self._linger or not state.watched:
-                    state.thread = None
+                    loop.retire()
                     return
 
     def _ask(self, state: _State) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
-from otel_llm import boundary, labour, semconv
+from otel_llm import semconv, supervisor
 from otel_llm.probe.card import METER_FIELDS
 from otel_llm.probe.energy import Ledger, Window
 from otel_llm.probe.listener import addresses, listeners
@@ -60,13 +60,13 @@ class Meter:
         self._off: bool | None = None
         self._own: frozenset[str] | None = None
         self._source = Nvml("energy", METER_FIELDS)
+        self._loop = supervisor.Loop("energy", self._run, where="probe.energy")
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._servers: dict[int, _Server] = {}
-        self._thread: threading.Thread | None = None
         self._rest: dict[str, float] = {}
 
     def begin(self, address: str | None, port: int | None) -> "Ticket | None":
@@ -86,9 +86,7 @@ class Meter:
             window = server.ledger.begin(self._clock())
             if window is None:
                 return None
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="otel-llm-energy", daemon=True)
-                self._thread.start()
+            self._loop.ensure()
         return Ticket(meter=self, server=server, window=window)
 
     def end(self, server: _Server, window: Window, tokens: int | None) -> dict[str, float | str]:
@@ -120,27 +118,24 @@ class Meter:
             self._own = addresses()  # a fifth of a millisecond, once
         return address in self._own
 
-    def _run(self) -> None:
+    def _run(self, loop: supervisor.Loop) -> None:
         """Sample while calls last and a little longer."""
         quiet_since = self._clock()
         waking = True
-        with boundary.guard("probe.energy"):
-            self._source.cards(self._clock())  # opened before the first sample, whose time would be wrong
-            while True:
-                now = self._clock()
-                self._sample(now, waking=waking)
-                labour.note("energy")
-                waking = False
-                with self._lock:
-                    for server in self._servers.values():
-                        server.ledger.forget(now - _LONGEST)
-                    if any(server.ledger.is_open for server in self._servers.values()):
-                        quiet_since = now
-                    elif now - quiet_since > _LINGER:
-                        self._thread = None
-                        return
-                time.sleep(max(0.0, PERIOD - (self._clock() - now)))
-        self._thread = None
+        self._source.cards(self._clock())  # opened before the first sample, whose time would be wrong
+        while loop.goes_on:
+            now = self._clock()
+            self._sample(now, waking=waking)
+            waking = False
+            with self._lock:
+                for server in self._servers.values():
+                    server.ledger.forget(now - _LONGEST)
+                if any(server.ledger.is_open for server in self._servers.values()):
+                    quiet_since = now
+                elif now - quiet_since > _LINGER:
+                    loop.retire()
+                    return
+            loop.wait(max(0.0, PERIOD - (self._clock() - now)))
 
     def _sample(self, now: float, *, waking: bool) -> None:
         """Note what the cards say; at rest what they draw is what they draw without a call."""

@@ -17,7 +17,7 @@ from typing import Final
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from otel_llm import boundary, labour
+from otel_llm import boundary, supervisor
 from otel_llm.probe.counting import Counts
 from otel_llm.probe.instruments import Instrument
 from otel_llm.probe.reading import Reading, Source
@@ -62,7 +62,6 @@ class _State:
 
     slots: Mapping[Offer, _Slot]
     lock: threading.Lock = field(default_factory=threading.Lock)
-    thread: threading.Thread | None = None
     by_name: Mapping[str, Sequence[Observation]] | None = None
 
 
@@ -94,7 +93,8 @@ class Observer:
         )
         self._states: dict[int, _State] = {}
         self._subscribers: list[Receive] = []
-        self._finishing = threading.Event()
+        self._finishing = False
+        self._loop = supervisor.Loop("probe", self._run, where="probe.slow")
 
     def register(self, meter: Meter) -> None:
         """Make the instruments on ``meter``; reads nothing."""
@@ -139,7 +139,8 @@ class Observer:
 
     def finish(self) -> None:
         """The process exits: slow sources are not read any more, and quick ones anew at the last collection."""
-        self._finishing.set()
+        self._finishing = True
+        self._loop.wake()
         state = self._states.get(os.getpid())
         for offer, slot in state.slots.items() if state is not None else ():
             if not offer.slow:
@@ -150,8 +151,7 @@ class Observer:
         self.finish()
         state = self._states.pop(os.getpid(), None)
         if state is not None:
-            if state.thread is not None:
-                state.thread.join(1.0)
+            self._loop.stop(1.0)
             for slot in state.slots.values():
                 _close(slot)
         self._reporter.release()
@@ -196,11 +196,8 @@ class Observer:
 
     def _have_read(self, state: _State) -> None:
         """Start the thread that reads slow sources, unless it runs or has nothing to read."""
-        runs = state.thread is not None and state.thread.is_alive()
-        if not runs and not self._finishing.is_set() and self._wanted(state):
-            state.thread = threading.Thread(target=self._run, args=(state,), name="otel-llm-probe", daemon=True)
-            with boundary.guard("probe.start"):
-                state.thread.start()
+        if not self._loop.is_running and not self._finishing and self._wanted(state):
+            self._loop.ensure()
 
     def _wanted(self, state: _State) -> list[tuple[Offer, _Slot]]:
         """The slow sources that there are for this process."""
@@ -210,13 +207,13 @@ class Observer:
             if offer.slow and not (slot.opened and slot.source is None) and self._may(offer)
         ]
 
-    def _run(self, state: _State) -> None:
+    def _run(self, loop: supervisor.Loop) -> None:
+        state = self._state()
         with suppress_instrumentation():
-            while not self._finishing.is_set() and (wanted := self._wanted(state)):
+            while loop.goes_on and not self._finishing and (wanted := self._wanted(state)):
                 for offer, slot in wanted:
                     self._tell(self._read_apart(offer, slot))
-                labour.note("probe")
-                self._finishing.wait(self.interval)
+                loop.wait(self.interval)
 
     def _read_apart(self, offer: Offer, slot: _Slot) -> Sequence[Reading]:
         """Read a slow source while others are told what it said before."""

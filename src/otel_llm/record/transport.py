@@ -7,8 +7,8 @@ what it is: the same objects, types, bytes and exceptions.
 
 import gc
 import os
-import queue
 import threading
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -17,7 +17,7 @@ from typing import Any, Final
 import wrapt
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from otel_llm import boundary, labour
+from otel_llm import boundary, supervisor
 from otel_llm.record import peers
 from otel_llm.record.settings import Config, CostConfig
 
@@ -185,31 +185,34 @@ def leave(recording: Any) -> None:
         fail(recording, GeneratorExit())
 
 
+_LONGEST_WAIT: Final = 3600.0
+"""[s] Nothing happens by itself: who puts an answer down wakes the thread."""
+
+
 class _Reaper:
     """Ends the calls whose answers nobody holds any more, on a thread of its own.
 
-    ``SimpleQueue.put`` may be called from a finaliser at any moment; nothing else of ours may.
+    `take` may be called from a finaliser at any moment, for it takes no lock; nothing else of ours may.
     """
 
     def __init__(self) -> None:
-        self._orphans: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._orphans: deque[Any] = deque()
+        self._loop = supervisor.Loop("reaper", self._run, where="record.reaper")
         self._pid = 0
         self._collector = 0
 
     def attend(self) -> None:
         """Have the thread running in this process."""
         pid = os.getpid()
-        if self._pid == pid:
+        if self._pid == pid and self._loop.is_running:
             return
-        if self._pid:
-            self._orphans = queue.SimpleQueue()  # those of the process that forked are its own to end
+        if self._pid not in {0, pid}:
+            self._orphans = deque()  # those of the process that forked are its own to end
         if self._watch not in gc.callbacks:
             gc.callbacks.append(self._watch)
-        try:
-            threading.Thread(target=self._run, args=(self._orphans,), name="otel-llm-reaper", daemon=True).start()
+        if self._loop.ensure():
             self._pid = pid
-        except RuntimeError as error:  # no more threads: do its work here, until there are
-            boundary.swallow("record.reaper", error)
+        else:  # no more threads: do its work here, until there are
             self.drain()
 
     @property
@@ -222,23 +225,22 @@ class _Reaper:
 
     def take(self, recording: Any) -> None:
         """Have ``recording`` ended soon."""
-        self._orphans.put(recording)
+        self._orphans.append(recording)
+        self._loop.wake()
 
     def drain(self) -> None:
         """End what waits, now."""
-        with suppress(queue.Empty):
+        with suppress(IndexError):
             while True:
-                orphan = self._orphans.get_nowait()
+                orphan = self._orphans.popleft()
                 with boundary.ending(orphan):
                     orphan.close()
+                del orphan
 
-    @staticmethod
-    def _run(orphans: "queue.SimpleQueue[Any]") -> None:
-        while True:
-            orphan = orphans.get()
-            with boundary.ending(orphan):
-                orphan.close()
-            labour.note("reaper")
+    def _run(self, loop: supervisor.Loop) -> None:
+        while loop.goes_on:
+            self.drain()
+            loop.wait(_LONGEST_WAIT)
 
 
 reaper: Final = _Reaper()
