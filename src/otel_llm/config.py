@@ -36,7 +36,11 @@ _SECRET: Final = frozenset({"alerts.webhook"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be set; each part's section is the part's own class."""
+    """Everything that can be set; each part's section is the part's own class.
+
+    Attributes:
+        forward: The store is the queue of OTLP: what is in it is sent, however long the backend was away.
+    """
 
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     record: RecordConfig = msgspec.field(default_factory=RecordConfig)
@@ -44,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     probe: ProbeConfig = msgspec.field(default_factory=ProbeConfig)
     alerts: AlertConfig = msgspec.field(default_factory=AlertConfig)
     log: LogConfig = msgspec.field(default_factory=LogConfig)
+    forward: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

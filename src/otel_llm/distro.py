@@ -9,7 +9,7 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -50,6 +50,12 @@ _FIRST_LOOK: Final = 0.5
 _EXIT_BUDGET: Final = 1.0
 """Most time that the store may take of the process's exit [s]."""
 
+_LAST_BURST: Final = 0.6
+"""Most time that forwarding may take of it [s]: what it does not send is in the store for the next process."""
+
+_OTLP: Final = frozenset({"otlp", "otlp_proto_http", "otlp_proto_grpc"})
+_OTLP_MODULE: Final = "opentelemetry.exporter.otlp."
+
 _lock = threading.RLock()
 _attached: dict[str, Any] = {}
 """By signal, the provider that the store is attached to; ``database`` and ``settings`` once they are known."""
@@ -67,7 +73,7 @@ class Configurator(_OTelSDKConfigurator):
         else:
             defaults: dict[str, str] = {}
             with boundary.guard("distro.defaults"):
-                defaults = _defaults(os.environ)
+                defaults = _defaults(os.environ, forwarded(_settings(None), os.environ))
             with _environment(defaults):
                 super()._configure(**settings)  # type: ignore[no-untyped-call]
         with boundary.guard("distro.leaving"):
@@ -105,7 +111,7 @@ def attach(arguments: Mapping[str, object] | None = None) -> None:
     with _lock:
         settings = _settings(arguments)
         transport.configure(settings.record, partial(_witness, settings.probe), settings.cost)
-        for part in (_harden, _attach_store, _attach_probe, _attach_alerts, _attach_preload):
+        for part in (_harden, _attach_store, _attach_forwarding, _attach_probe, _attach_alerts, _attach_preload):
             with boundary.guard("distro.attach"):  # one that fails costs no other
                 part(settings)
 
@@ -190,6 +196,35 @@ def _attach_store(settings: config.Settings) -> None:
         else:
             continue
         _attached[signal] = provider
+
+
+def _attach_forwarding(settings: config.Settings) -> None:
+    """Have the store's content sent on; begins with the first thing that is stored."""
+    store = _attached.get("database")
+    if not settings.forward or store is None or "forwarders" in _attached:
+        return
+    _attached["forwarders"] = forwarders = []
+    signals = [signal for signal in forwarded(settings, os.environ) if signal in _attached]
+    if not signals:
+        boundary.logger.warning("forward: expected OTEL_EXPORTER_OTLP_ENDPOINT or one of its like; nothing is sent")
+        return
+    own = [signal for signal in signals if leaving.exports_with(_OTLP_MODULE, _attached[signal])]
+    for signal in own:
+        boundary.logger.warning("forward: %s go out through the application's own OTLP exporter; not forwarded", signal)
+    from otel_llm.store.destinations import routes  # noqa: PLC0415 - only for who forwards
+    from otel_llm.store.forwarding import Forwarder  # noqa: PLC0415
+
+    found, faults = routes(os.environ, [signal for signal in signals if signal not in own])
+    for route in found:
+        try:
+            forwarders.append(Forwarder(store.path, route, since=time.time_ns()))
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+    for fault in faults:
+        boundary.logger.warning("forward: %s; nothing is sent there", fault)
+    for forwarder in forwarders:
+        store.at_first(forwarder.start)
+    _upkeep.forwarders = tuple(forwarders)
 
 
 def _attach_probe(settings: config.Settings) -> None:
@@ -309,11 +344,25 @@ def exporter_names(signal: str, environ: Mapping[str, str]) -> tuple[str, ...]:
     return (STORE, "otlp") if environ.get(general) or environ.get(own) else (STORE,)
 
 
-def _defaults(environ: Mapping[str, str]) -> dict[str, str]:
+def forwarded(settings: config.Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The signals that go out of the store instead of through the SDK's OTLP exporter: those meant for both.
+
+    Args:
+        settings: Of this process.
+        environ: Environment variables.
+    """
+    if not (settings.forward and settings.store.enabled):
+        return ()
+    named = {signal: frozenset(exporter_names(signal, environ)) for signal in SIGNALS}
+    return tuple(signal for signal, names in named.items() if STORE in names and names & _OTLP)
+
+
+def _defaults(environ: Mapping[str, str], forwarded: Collection[str] = ()) -> dict[str, str]:
     """What the SDK is to read while it sets itself up; the store is attached by us and left out."""
     named = {}
     for signal in SIGNALS:
-        others = [name for name in exporter_names(signal, environ) if name != STORE]
+        left_out = {STORE, *(_OTLP if signal in forwarded else ())}
+        others = [name for name in exporter_names(signal, environ) if name not in left_out]
         named[f"OTEL_{signal.upper()}_EXPORTER"] = ",".join(others) or "none"
     named["OTEL_EXPORTER_OTLP_PROTOCOL"] = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
     return named
@@ -401,7 +450,8 @@ def flush(timeout: float = 5.0) -> bool:
 
 def _leave() -> None:
     """At exit: end the calls that are open, collect metrics once more, and have all of it on disk."""
-    for part in (leaving.begin, transport.end_all, _finish_probe, _finish_alerts, _finish_metrics, _finish_store):
+    parts = (leaving.begin, transport.end_all, _finish_probe, _finish_alerts, _finish_metrics, _finish_store)
+    for part in (*parts, _finish_forwarding):
         with boundary.guard("distro.leave"):  # one that fails costs no other
             part()
 
@@ -426,3 +476,9 @@ def _finish_metrics() -> None:
 def _finish_store() -> None:
     if "database" in _attached:
         _attached["database"].flush(min(_EXIT_BUDGET, leaving.remaining()))
+
+
+def _finish_forwarding() -> None:
+    deadline = time.monotonic() + min(_LAST_BURST, leaving.remaining())
+    for forwarder in _attached.get("forwarders", ()):
+        forwarder.stop(max(0.0, deadline - time.monotonic()))

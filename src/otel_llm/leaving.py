@@ -65,6 +65,16 @@ def _swallowed(inner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Non
         inner(*args, **kwargs)
 
 
+def exports_with(module: str, provider: Any) -> bool:
+    """Whether one of the exporters of an SDK provider comes from ``module`` or below it."""
+    for part in exporting_parts(provider, provider, provider):
+        inner = getattr(part, "_batch_processor", None)
+        places = ((part, "span_exporter"), (part, "_exporter"), (inner, "_exporter"))
+        if any(type(getattr(place, name, None)).__module__.startswith(module) for place, name in places):
+            return True
+    return False
+
+
 def exporting_parts(tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> list[Any]:
     """The processors and readers of the SDK's providers; what cannot be found is left as it is.
 

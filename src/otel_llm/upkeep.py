@@ -6,7 +6,7 @@ Wired by the distro; `probe.accounts` makes metrics of it. Every count is of thi
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from opentelemetry.sdk.trace.export import SpanExportResult
 
@@ -17,6 +17,16 @@ from otel_llm.store.database import Database
 
 EXPORTED: Final = "exported"
 DROPPED: Final = "dropped"
+
+
+class Forwarder(Protocol):
+    """What upkeep asks of `store.forwarding.Forwarder`, which only those load who forward."""
+
+    waiting: int
+
+    def counts(self) -> Counter[str]:
+        """Spans by what became of them."""
+        ...
 
 
 class Exports:
@@ -93,12 +103,14 @@ class Upkeep:
         store: Where spans are kept.
         alerts: What takes calls up to be judged.
         exports: What goes out through exporters, as over OTLP.
+        forwarders: What goes out of the store.
     """
 
     def __init__(self) -> None:
         self.store: Database | None = None
         self.alerts: AlertProcessor | None = None
         self.exports = Exports()
+        self.forwarders: tuple[Forwarder, ...] = ()
 
     def fates(self) -> Iterator[Fate]:
         """What became of the spans that each part saw."""
@@ -114,6 +126,12 @@ class Upkeep:
             if dropped := intake.dropped():
                 yield Fate("alerts", DROPPED, dropped, "queue_full")
         yield from self.exports.fates()
+        sent: Counter[str] = Counter()
+        for forwarder in self.forwarders:
+            sent.update(forwarder.counts())
+        for reason, count in sent.items():
+            kept = reason == EXPORTED
+            yield Fate("forward", EXPORTED if kept else DROPPED, count, None if kept else reason)
 
     def depths(self) -> dict[str, int]:
         """What waits, by part."""
@@ -122,6 +140,8 @@ class Upkeep:
             waiting["store"] = self.store.stats().queue_depth
         if self.alerts is not None and self.alerts.intake.pid == os.getpid():
             waiting["alerts"] = len(self.alerts.intake.ended)
+        if self.forwarders:
+            waiting["forward"] = sum(forwarder.waiting for forwarder in self.forwarders)
         if (depth := self.exports.depth()) is not None:
             waiting["exporters"] = depth
         return waiting

@@ -5,7 +5,7 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from parts.processes import EXIT_WITHIN, started
 
 AGENT = Path(__file__).parents[2] / "collector-config/agent.yaml"
 PARTS = Path(os.environ.get("OTEL_LLM_PARTS", "~/.cache/otel-llm")).expanduser()
+BINARY = PARTS / "bin/otelcol-slim"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +73,15 @@ def _value(tagged: dict[str, Any]) -> Any:
 @pytest.fixture(scope="session")
 def collector_binary() -> Path:
     """The program; building it takes Go and minutes, so a test never does that."""
-    binary = PARTS / "bin/otelcol-slim"
-    if not binary.exists():
-        pytest.fail(f"no Collector at {binary}: run .ci/collector/build.sh once")
-    return binary
+    if not BINARY.exists():
+        pytest.fail(f"no Collector at {BINARY}: run .ci/collector/build.sh once")
+    return BINARY
 
 
 @contextmanager
-def _running(binary: Path, folder: Path) -> Iterator[Collector]:
-    grpc, http, health = free_ports(3)
+def running(binary: Path, folder: Path, ports: Sequence[int] = ()) -> Iterator[Collector]:
+    """One on ``ports`` for gRPC, HTTP and its health, or on any that are free, that writes into ``folder``."""
+    grpc, http, health = ports or free_ports(3)
     environ = {
         "PATH": os.environ["PATH"],
         "OTEL_LLM_COLLECTOR_GRPC_PORT": str(grpc),
@@ -108,4 +109,4 @@ def collecting(
     collector_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], AbstractContextManager[Collector]]:
     """``with collecting() as collector:`` runs one on ports and in a folder of its own."""
-    return lambda: _running(collector_binary, tmp_path_factory.mktemp("collector"))
+    return lambda: running(collector_binary, tmp_path_factory.mktemp("collector"))

@@ -30,7 +30,7 @@ class Sink:
 
 
 @contextmanager
-def sink():
+def sink(port=0):
     made = Sink()
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ def sink():
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     made.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -33,6 +33,7 @@ _TIMEOUT: Final = 60.0
 _TAIL: Final = 6
 _MUTED: Final = (
     *("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_CONFIG_FILE"),
+    semconv.OTEL_LLM_FORWARD,
     *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
     *("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"),
 )
@@ -73,6 +74,7 @@ def examine() -> Findings:
         "libraries": checks.libraries,
         "instrumentations": partial(checks.instrumentations, environ),
         "otlp": partial(checks.otlp, environ),
+        "forwarding": partial(_forwarding, environ, loaded),
         "gpu": checks.driver,
         "own figures": partial(_itself, loaded.store_path),
         "self-test": partial(self_test, environ),
@@ -116,6 +118,38 @@ def _store(path: Path) -> Findings:
         return
     age = max(0.0, (time.time_ns() - newest[0].start_time_unix_nano) / 1e9)
     yield Check(name="calls", status="ok", detail=f"the last one began {output.duration(age)} ago")
+
+
+def _forwarding(environ: Mapping[str, str], loaded: config.Loaded) -> Findings:
+    """How far each backend has come that the store's content is sent to; nothing where nobody ever forwarded."""
+    name, found = "forwarding", []
+    if loaded.store_path.exists():
+        with Reader(loaded.store_path) as store:
+            found = store.forwarding()
+    for standing in found:
+        state = standing.state
+        said = [f"{standing.destination} ({', '.join(standing.signals)}): about {standing.waiting:,} wait"]
+        said.append(f"{state.delivered:,} sent, the last {_ago(state.delivered_at)}")
+        if state.refused:
+            said.append(f"{state.refused:,} refused")
+        if state.expired:
+            said.append(f"about {state.expired:,} gone before they were sent")
+        if state.error:
+            said.append(f"{_ago(state.error_at)}: {state.error}")
+        fix = "look whether the backend answers (check otlp above); nothing is lost while the store holds it"
+        yield Check(name=name, status="warn" if state.error else "ok", detail="; ".join(said), fix=fix)
+    if not loaded.settings.forward:
+        if found:
+            yield Check(name=name, status="ok", detail="off here: forward is false")
+    elif not any(environ.get(f"OTEL_EXPORTER_OTLP_{part}ENDPOINT") for part in ("", "TRACES_", "METRICS_", "LOGS_")):
+        detail = "forward is on, but no backend is named: nothing is sent"
+        yield Check(name=name, status="warn", detail=detail, fix="set OTEL_EXPORTER_OTLP_ENDPOINT")
+    elif not found:
+        yield Check(name=name, status="ok", detail="on; nothing was sent yet")
+
+
+def _ago(moment: int | None) -> str:
+    return "never" if moment is None else f"{output.duration(max(0.0, (time.time_ns() - moment) / 1e9))} ago"
 
 
 def _itself(path: Path) -> Findings:

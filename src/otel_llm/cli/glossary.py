@@ -591,7 +591,8 @@ _METRIC_ATTRIBUTE_TERMS: Final = (
     Term(
         name=semconv.SELF_PART,
         kind="attribute",
-        meaning="On `otel_llm.self.*`: the part of otel-llm that a figure is of, e.g. `store`, `alerts`, `exporters`.",
+        meaning="On `otel_llm.self.*`: the part of otel-llm that a figure is of, e.g. `store`, `alerts`, `exporters`, "
+        "`forward`.",
         source="otel-llm",
     ),
     Term(
@@ -1230,6 +1231,14 @@ _SETTING_TERMS: Final = (
         meaning="Where Alertmanager listens, for mode `alertmanager`.",
         absent="no other mode needs it",
         source="user",
+    ),
+    Term(
+        name="forward",
+        kind="setting",
+        meaning="Send out of the store what is meant for OTLP: `OTEL_EXPORTER_OTLP_*` say where, and the SDK's own "
+        "OTLP exporters stay away. However long the backend is away, what the store still holds arrives.",
+        source="user",
+        words=("forward", "outage"),
     ),
     Term(
         name="alerts.webhook",

@@ -6,18 +6,22 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from otel_llm.cli import options, output
-from otel_llm.store.errors import StoreError
-from otel_llm.store.replay import FOREVER, GaveUpError, Replay, Wish
+from otel_llm.store.delivered import FOREVER
+from otel_llm.store.destinations import headers as headers_of
+from otel_llm.store.errors import InUseError, StoreError
+from otel_llm.store.replay import GaveUpError, Replay, Wish
 from otel_llm.store.sender import GRPC, HTTP, SIGNALS, Destination
 
 _LOOK_EVERY: Final = 0.5
 """[s] Between two looks for new rows."""
+
+_PATIENT: Final = 5.0
+"""[s] Until somebody else who sends the same is in the way."""
 
 
 class _Header(click.ParamType):  # type: ignore[type-arg]  # generic in late versions only
@@ -101,7 +105,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument an option
         message = "--since: expected a time before --until, found one at or after it"
         raise click.UsageError(message)
     if context.get_parameter_source("url") is click.core.ParameterSource.ENVIRONMENT:
-        headers = (*_environment_headers(), *headers)
+        headers = (*headers_of(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")).items(), *headers)
     destination = Destination(
         url=url,
         protocol=protocol,
@@ -119,7 +123,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument an option
         again=again,
     )
     try:
-        replay = Replay(path, destination, wish)
+        replay = _open(path, destination, wish)
     except (ValueError, OSError) as error:
         message = f"--to: {error}"
         raise click.UsageError(message) from error
@@ -139,6 +143,18 @@ def command(  # noqa: PLR0913, PLR0917 - one argument an option
             click.echo(_told(replay), err=True)
             raise
     click.echo(_told(replay), err=True)
+
+
+def _open(path: Path, destination: Destination, wish: Wish) -> Replay:
+    """The replay; forwarding to the same backend is given a while to come to an end of what it has."""
+    deadline = time.monotonic() + _PATIENT
+    while True:
+        try:
+            return Replay(path, destination, wish)
+        except InUseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_EVERY / 2)
 
 
 def _send(replay: Replay, *, follow: bool) -> None:
@@ -172,9 +188,3 @@ def _told(replay: Replay) -> str:
     if tally.left_out:
         lines.append(f"The backend takes no {' and no '.join(sorted(tally.left_out))}.")
     return "\n".join(lines)
-
-
-def _environment_headers() -> list[tuple[str, str]]:
-    """``OTEL_EXPORTER_OTLP_HEADERS``: ``name=value`` pairs with commas between them, in percent encoding."""
-    pairs = (pair.partition("=") for pair in os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "").split(","))
-    return [(name.strip(), unquote(value.strip())) for name, separator, value in pairs if separator and name.strip()]

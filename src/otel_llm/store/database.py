@@ -82,6 +82,7 @@ class Database:
         self.config = config or Config()
         self._timers: list[Timer] = []
         self._writers: dict[int, Writer] = {}
+        self._beginnings: list[Callable[[], object]] = []
 
     def submit_span(self, span: ReadableSpan) -> bool:
         """Queue a finished span; ``False`` when it was refused (and counted)."""
@@ -126,6 +127,12 @@ class Database:
 
         return cancel
 
+    def at_first(self, function: Callable[[], object]) -> None:
+        """Call ``function`` at the first item of each process; it must not wait."""
+        self._beginnings.append(function)
+        if os.getpid() in self._writers:
+            function()
+
     def close(self, timeout: float) -> bool:
         """Write what is queued, close the file, end the thread; ``False`` if ``timeout`` [s] came first.
 
@@ -166,11 +173,13 @@ class Database:
         for inherited in inherited_ones:
             inherited.queue.clear()  # the parent writes them
             if inherited.connection is not None:
-                _leak(inherited.connection.sqlite)
+                leak(inherited.connection.sqlite)
         fresh = Writer(self.path, max_size=self.config.max_size, max_age=self.config.max_age, timers=self._timers)
         writer = self._writers.setdefault(pid, fresh)
         if writer is fresh:
             _flush_at_exit(self)
+            for begin in self._beginnings:
+                begin()
         return writer
 
 
@@ -208,7 +217,7 @@ def _flush_at_exit(database: Database) -> None:
         multiprocessing.Finalize(None, flush, exitpriority=10)
 
 
-def _leak(connection: object) -> None:
+def leak(connection: object) -> None:
     """Keep an inherited connection for ever: closing it in a child takes the parent's locks and log away."""
     import ctypes  # noqa: PLC0415 - only in a child that inherited one
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+FOREVER: Final = 2**63 - 1
+"""[ns since the epoch] No latest start."""
+
 MOST: Final = 16
 """Ranges kept; one forgotten costs duplicates, no loss."""
 

@@ -30,6 +30,10 @@ class NotFoundError(StoreError):
     """There is no such file or span."""
 
 
+class InUseError(StoreError):
+    """Somebody else does this with the store now."""
+
+
 class AmbiguousError(StoreError):
     """Several spans fit.
 

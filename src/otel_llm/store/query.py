@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 from otel_llm import semconv
-from otel_llm.store import points
+from otel_llm.store import forwarded, points
 from otel_llm.store.errors import AmbiguousError, NotFoundError, StoreError
 from otel_llm.store.filter import Filter
 from otel_llm.store.machine import Machine, machine
@@ -25,6 +25,9 @@ __all__ = ["AmbiguousError", "Filter", "NotFoundError", "Point", "Reader", "Stor
 _TABLES: Final = ("spans", "logs", "points", "series", "resources", "scopes", "parameters", "streams", "rollups")
 _SCHEMA: Final = 3
 """The oldest schema that can be read; `connection` brings older ones up to date when it writes."""
+
+_DELIVERIES: Final = 4
+"""The schema since which a store knows what it sent."""
 
 _LEAST_PREFIX: Final = 4
 _TRACE_DIGITS: Final = 32
@@ -179,6 +182,10 @@ class Reader:
     def points(self, prefix: str, seconds: float) -> list[Point]:
         """Numbers of the metrics that begin with ``prefix``, of the last ``seconds`` up to the newest, oldest first."""
         return points.read(self._sqlite, prefix, seconds)
+
+    def forwarding(self) -> list[forwarded.Standing]:
+        """Every backend that is or was forwarded to, and how that stands."""
+        return forwarded.standing(self._sqlite) if self.schema_version >= _DELIVERIES else []
 
     def info(self) -> dict[str, Any]:
         """What the file is and holds.

@@ -4,13 +4,11 @@ After each batch that was taken the place reached is written down, so a process 
 at most the batch that was under way is sent twice. The rows are read by a read-only connection, in short transactions.
 """
 
-import fcntl
-import hashlib
 import json
-import os
 import random
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,19 +16,18 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from otel_llm.store.connection import Connection, NewerSchemaError
-from otel_llm.store.delivered import Progress, packed, unpacked
-from otel_llm.store.errors import NotFoundError, StoreError
+from otel_llm.store.connection import BusyError, Connection, NewerSchemaError
+from otel_llm.store.delivered import FOREVER, Progress, packed, unpacked
+from otel_llm.store.errors import InUseError, NotFoundError, StoreError
+from otel_llm.store.gate import gate
 from otel_llm.store.otlp import COLUMNS, SpanEncoder
 from otel_llm.store.otlp_signals import LOGS, POINTS, logs_request, metrics_request
+from otel_llm.store.seat import Seat
 from otel_llm.store.sender import SIGNALS, Answer, Destination, Sender, Verdict, connect
 
 BATCH: Final = 512
 MOST_BYTES: Final = 2 * 1024 * 1024
 """[byte] Of rows in one request: the Collector takes 4 MiB by gRPC."""
-
-FOREVER: Final = 2**63 - 1
-"""[ns since the epoch] No latest start."""
 
 _FIRST_WAIT: Final = 1.0
 _LONGEST_WAIT: Final = 30.0
@@ -75,12 +72,15 @@ class Tally:
     Attributes:
         sent: Items taken, by signal.
         refused: Items that the backend will not take, one by one or by partial success.
+        lost: Items that were not sent, by signal and reason: those refused, and, about, those that the store let go of
+            before their time came (``expired``).
         left_out: Signals that it does not know.
         trouble: Its last complaint; empty once it takes something.
     """
 
     sent: dict[str, int] = field(default_factory=dict[str, int])
     refused: int = 0
+    lost: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     left_out: set[str] = field(default_factory=set[str])
     trouble: str = ""
 
@@ -88,15 +88,21 @@ class Tally:
 class Replay:
     """One store and one backend. A context manager.
 
+    Attributes:
+        tally: What was done so far.
+        connection: To the store, for writing.
+
     Args:
         path: The store.
         destination: The backend.
         wish: What to send.
         wait: Sleeps so long [s]; true when it is time to stop.
+        sender: Takes the requests, and is left open; otherwise one is made, and closed in the end.
 
     Raises:
         NotFoundError: There is no store.
-        StoreError: It cannot be read or written, or another process sends from it to the same backend.
+        InUseError: Somebody else sends one of the signals from it to the same backend.
+        StoreError: It cannot be read or written.
         ValueError: The destination's address cannot be one.
     """
 
@@ -106,29 +112,42 @@ class Replay:
         destination: Destination,
         wish: Wish,
         wait: Callable[[float], object] = time.sleep,
+        sender: Sender | None = None,
     ) -> None:
         if not path.exists():
             raise NotFoundError(str(path), expected="a store", found="no file")
         self.tally = Tally()
         self._path, self._wish, self._wait = path, wish, wait
         self._identity = destination.identity
-        self._sender: Sender = connect(destination)
+        self._sender: Sender = sender or connect(destination)
+        self._lent = sender is not None
+        self._gone: dict[str, int] = {}
         self._began = time.monotonic()
-        self._lock = _exclusive(path, self._identity)
+        self._seats = _seats(path, self._identity, wish.signals)
         try:
-            self._writer = Connection(path)
-            self._reader = sqlite3.connect(
-                f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None, timeout=5
-            )
-        except (sqlite3.Error, OSError, NewerSchemaError) as error:
-            os.close(self._lock)
+            with gate.lock:
+                self.connection = Connection(path)
+                self._reader = sqlite3.connect(
+                    f"file:{quote(str(path))}?mode=ro",
+                    uri=True,
+                    isolation_level=None,
+                    timeout=5,
+                    check_same_thread=False,
+                )
+        except (sqlite3.Error, OSError, NewerSchemaError, BusyError) as error:
+            _leave(self._seats)
             raise StoreError(str(path), expected="a store that can be written", found=str(error)) from error
         self._encode: dict[str, Callable[[Sequence[Sequence[Any]]], bytes]] = {
             "spans": SpanEncoder(self._reader).request,
             "logs": lambda rows: logs_request(self._reader, rows),
             "metrics": lambda rows: metrics_request(self._reader, rows),
         }
-        self._progress = {signal: self._resumed(signal) for signal in wish.signals}
+        try:
+            with gate.lock:
+                self._progress = {signal: self._resumed(signal) for signal in wish.signals}
+        except sqlite3.Error:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -140,10 +159,12 @@ class Replay:
 
     def close(self) -> None:
         """Close connection and files."""
-        self._sender.close()
-        self._reader.close()
-        self._writer.close()
-        os.close(self._lock)
+        if not self._lent:
+            self._sender.close()
+        with gate.lock:
+            self._reader.close()
+            self.connection.close()
+        _leave(self._seats)
 
     def waiting(self) -> int:
         """How many items are still to be sent."""
@@ -164,10 +185,11 @@ class Replay:
         """
         open_ones = [signal for signal in self._wish.signals if signal not in self.tally.left_out]
         while open_ones:
-            if not self._writer.is_current():
+            if not self.connection.is_current():
                 raise StoreError(str(self._path), expected="the store that was opened", found="another file")
             for signal in tuple(open_ones):
-                rows, reached = self._next(signal)
+                with gate.lock:
+                    rows, reached = self._next(signal)
                 if rows and not self._deliver(signal, rows):
                     self.tally.left_out.add(signal)
                     open_ones.remove(signal)
@@ -185,6 +207,8 @@ class Replay:
         columns, tables, number, moment = _SOURCES[signal]
         table = number.partition(".")[0]
         newest = self._newest(table)
+        oldest = self._reader.execute(f"SELECT min(id) FROM {table}").fetchone()[0]  # noqa: S608 - one of three
+        self._gone[signal] = max(0, (oldest or 0) - 1 - self._progress[signal].asked.reached)
         condition, values = self._progress[signal].where(number, moment)
         rate = self._wish.rate
         most = BATCH if rate is None else max(1, min(BATCH, int(rate / 2)))
@@ -202,7 +226,9 @@ class Replay:
 
     def _deliver(self, signal: str, rows: Sequence[Sequence[Any]]) -> bool:
         """Send ``rows``, in parts if they are refused together; false when the backend does not know the signal."""
-        answer = self._insist(signal, self._encode[signal](rows))
+        with gate.lock:
+            request = self._encode[signal](rows)
+        answer = self._insist(signal, request)
         if answer.verdict is Verdict.UNKNOWN:
             if signal == "spans" or len(self._wish.signals) == 1:
                 raise GaveUpError(answer.reason)
@@ -213,13 +239,17 @@ class Replay:
             if len(rows) > 1:
                 middle = len(rows) // 2
                 return self._deliver(signal, rows[:middle]) and self._deliver(signal, rows[middle:])
-            self.tally.refused += 1
+            self._refuse(signal, 1)
             self.tally.trouble = answer.reason
             return True
         self.tally.sent[signal] = self.tally.sent.get(signal, 0) + len(rows)
-        self.tally.refused += answer.rejected
+        self._refuse(signal, answer.rejected)
         self.tally.trouble = answer.reason
         return True
+
+    def _refuse(self, signal: str, count: int) -> None:
+        self.tally.refused += count
+        self.tally.lost[signal, "refused"] += count
 
     def _insist(self, signal: str, request: bytes) -> Answer:
         """Send until the backend says yes or no."""
@@ -246,7 +276,7 @@ class Replay:
 
     def _resumed(self, signal: str) -> Progress:
         newest = self._newest(_SOURCES[signal][2].partition(".")[0])
-        row = self._writer.sqlite.execute(
+        row = self.connection.sqlite.execute(
             "SELECT content FROM deliveries WHERE destination = ? AND signal = ?", (self._identity, signal)
         ).fetchone()
         before = unpacked(json.loads(row[0])) if row and not self._wish.again else ()
@@ -263,10 +293,11 @@ class Replay:
         deadline = time.monotonic() + _BUSY
         while True:
             try:
-                self._writer.sqlite.execute(
-                    "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?)", (self._identity, signal, content)
-                )
-                self._writer.checkpoint(limit=_WAL_LIMIT)
+                with gate.lock:
+                    self.connection.sqlite.execute(
+                        "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?)", (self._identity, signal, content)
+                    )
+                    self.connection.checkpoint(limit=_WAL_LIMIT)
             except sqlite3.Error as error:
                 busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
                 if not busy or time.monotonic() > deadline:
@@ -274,20 +305,26 @@ class Replay:
                         str(self._path), expected="a store that can be written", found=str(error)
                     ) from error
             else:
+                self.tally.lost[signal, "expired"] += self._gone.pop(signal, 0)
                 return
 
 
-def _exclusive(path: Path, identity: str) -> int:
-    """The lock of one store and one backend, held while its descriptor is open."""
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+def _seats(path: Path, identity: str, signals: Sequence[str]) -> list[Seat]:
+    """The seat of each signal of one store and one backend, all of them or none."""
+    seats = [Seat(path, "sending", f"{identity} {signal}") for signal in signals]
     try:
-        descriptor = os.open(f"{path}.sending-{digest}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for seat in seats:
+            if not seat.take():
+                _leave(seats)
+                found = "another process that does so"
+                hint = "forwarding does while the backend is away"
+                raise InUseError(str(path), expected=f"nobody else sending to {identity}", found=found, hint=hint)
     except OSError as error:
+        _leave(seats)
         raise StoreError(str(path), expected="a folder that can be written", found=str(error)) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        found = "another process that does so"
-        raise StoreError(str(path), expected=f"nobody else sending to {identity}", found=found) from error
-    return descriptor
+    return seats
+
+
+def _leave(seats: Sequence[Seat]) -> None:
+    for seat in seats:
+        seat.leave()

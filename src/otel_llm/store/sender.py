@@ -79,7 +79,10 @@ class Destination:
         headers: Sent with each request.
         compressed: By gzip.
         certificate: File with the authorities to trust; ``None`` is the system's.
+        client_certificate: File with what this side shows of itself, and its chain.
+        client_key: Its key, unless the certificate's file holds it.
         timeout: For one request [s].
+        whole: ``url`` is the address of one signal as it is, no path is added.
     """
 
     url: str
@@ -87,7 +90,10 @@ class Destination:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     compressed: bool = False
     certificate: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
     timeout: float = 10.0
+    whole: bool = False
 
     @property
     def identity(self) -> str:
@@ -100,9 +106,13 @@ class Destination:
     def base(self) -> str:
         """The path before that of a signal."""
         path = urlsplit(self.url).path.rstrip("/")
-        for known in _PATHS.values():
+        for known in () if self.whole else _PATHS.values():
             path = path.removesuffix(known)
         return path
+
+    def path(self, signal: str) -> str:
+        """Where ``signal`` is posted to."""
+        return urlsplit(self.url).path or "/" if self.whole else self.base + _PATHS[signal]
 
 
 class Sender(Protocol):
@@ -141,6 +151,8 @@ class HttpSender:
         self._tls: ssl.SSLContext | None = None
         if self._parts.scheme == "https":
             self._tls = ssl.create_default_context(cafile=destination.certificate)
+            if destination.client_certificate is not None:
+                self._tls.load_cert_chain(destination.client_certificate, destination.client_key)
         self._connection: http.client.HTTPConnection | None = None
         self._headers = {"Content-Type": "application/x-protobuf", "User-Agent": "otel-llm"}
         if destination.compressed:
@@ -177,7 +189,7 @@ class HttpSender:
                 else http.client.HTTPConnection(host, port, timeout=self._to.timeout)
             )
         deadline = time.monotonic() + self._to.timeout
-        self._connection.request("POST", self._to.base + _PATHS[signal], body, self._headers)
+        self._connection.request("POST", self._to.path(signal), body, self._headers)
         response = self._connection.getresponse()
         content = bytearray()
         while len(content) <= MOST_READ and (piece := response.read1(MOST_READ)):
@@ -229,7 +241,14 @@ class GrpcSender:
 
     def __init__(self, destination: Destination) -> None:
         self._to = destination
-        self._roots = destination.certificate.read_bytes() if destination.certificate else None
+        self._roots, self._shown, self._key = (
+            file.read_bytes() if file else None
+            for file in (
+                destination.certificate,
+                destination.client_certificate,
+                destination.client_key or destination.client_certificate,
+            )
+        )
         self._channel: Any = None
 
     def send(self, signal: str, request: bytes) -> Answer:
@@ -260,7 +279,8 @@ class GrpcSender:
             "compression": grpc.Compression.Gzip if self._to.compressed else grpc.Compression.NoCompression,
         }
         if parts.scheme == "https":
-            return grpc.secure_channel(target, grpc.ssl_channel_credentials(self._roots), **options)
+            credentials = grpc.ssl_channel_credentials(self._roots, self._key, self._shown)
+            return grpc.secure_channel(target, credentials, **options)
         return grpc.insecure_channel(target, **options)
 
 

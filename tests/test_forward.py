@@ -1,0 +1,167 @@
+"""``forward: true`` as its users set it: each test has applications of its own, and the store is the queue."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from otel_llm.store.query import Filter, Reader
+from parts.ports import free_ports
+from parts.sink import sink
+
+INSTRUMENT = Path(sys.executable).with_name("opentelemetry-instrument")
+CALLS = """
+    import os, sys, time, httpx
+    answer = {"model": "m-1", "choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 7}}
+    def call(count=1):
+        with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=answer))) as client:
+            for _ in range(count):
+                client.post("https://api.openai.com/v1/chat/completions", json={"model": "m"})
+"""
+
+
+@pytest.fixture
+def backend():
+    with sink() as made:
+        yield made
+
+
+@pytest.fixture
+def application(tmp_path):
+    """Starts a program under ``opentelemetry-instrument`` with forwarding on."""
+    file, started = tmp_path / "app.py", []
+
+    def start(program, url, *, plain=False, **environ):
+        file.write_text(textwrap.dedent(CALLS) + textwrap.dedent(program))
+        settings = {
+            "OTEL_LLM_STORE_PATH": str(tmp_path / "otel-llm.db"),
+            "OTEL_LLM_FORWARD": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_PYTHON_DISTRO": "otel_llm",
+            "OTEL_PYTHON_CONFIGURATOR": "otel_llm",
+            "OTEL_LLM_PROBE_HOST": "false",
+        }
+        command = [sys.executable, file] if plain else [INSTRUMENT, sys.executable, file]
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **settings, **environ},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def within(seconds, question):
+    deadline = time.monotonic() + seconds
+    while not question() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return question()
+
+
+def stored(tmp_path):
+    with Reader(tmp_path / "otel-llm.db") as reader:
+        return [call.span_id for call in reader.calls(Filter())]
+
+
+def received(backend):
+    return [span.span_id.hex() for span in backend.spans()]
+
+
+def test_every_signal_goes_out_once_and_by_us_alone(application, backend, tmp_path):
+    program = "call(3)\nimport logging\nlogging.getLogger('app').warning('x')\n"
+    process = application(program, backend.url)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert sorted(received(backend)) == sorted(stored(tmp_path))
+    assert len(set(received(backend))) == 3
+    assert {headers["User-Agent"] for _, headers, _ in backend.requests} == {"otel-llm"}
+    assert {path for path, _, _ in backend.requests} >= {"/v1/traces", "/v1/metrics"}
+
+
+def test_a_signal_that_is_named_otlp_alone_is_left_to_the_sdk(application, backend):
+    process = application("call(1)\n", backend.url, OTEL_METRICS_EXPORTER="otlp")
+    assert process.wait(60) == 0
+    agents = {path: headers.get("User-Agent") for path, headers, _ in backend.requests}
+    assert agents["/v1/traces"] == "otel-llm"
+    assert agents["/v1/metrics"] != "otel-llm"
+
+
+def test_an_application_that_exports_by_itself_is_not_forwarded_for(application, backend):
+    own = """
+    import otel_llm
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    otel_llm.instrument()
+    call(2)
+    """
+    process = application(own, backend.url, plain=True)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert len(backend.spans()) == 2
+    assert "go out through the application's own OTLP exporter" in errors
+
+
+def test_the_exit_is_not_held_by_a_backend_that_is_away_and_the_next_process_sends(application, tmp_path, backend):
+    (port,) = free_ports(1)
+    ended = application("call(2)\nprint(time.time())\n", f"http://127.0.0.1:{port}")
+    output, errors = ended.communicate(timeout=60)
+    assert ended.returncode == 0, errors
+    assert time.time() - float(output) < 4  # 2 s and what an interpreter's end takes on a busy machine
+    with sink(port) as back:
+        later = application("call(1)\ntime.sleep(0.5)\n", f"http://127.0.0.1:{port}")
+        assert later.wait(60) == 0
+        assert sorted(received(back)) == sorted(stored(tmp_path))
+        assert len(received(back)) == 3
+
+
+def test_without_a_backend_it_says_so_once(application, tmp_path):
+    process = application("call(1)\n", "")
+    _, errors = process.communicate(timeout=60)
+    assert errors.count("expected OTEL_EXPORTER_OTLP_ENDPOINT") == 1
+    assert len(stored(tmp_path)) == 1
+
+
+def test_a_forked_child_takes_over_when_its_parent_is_killed(application, backend, tmp_path):
+    program = """
+    call(1)
+    time.sleep(1)
+    if os.fork():
+        sys.stdin.readline()
+        os.kill(os.getpid(), 9)
+    call(1)
+    print(os.getpid(), flush=True)
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.05)
+    call(1)
+    time.sleep(30)
+    """
+    process = application(program, backend.url)
+    child = int(process.stdout.readline())
+    assert within(10, lambda: len(set(received(backend))) == 2)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.wait(10) == -9
+    try:
+        assert within(10, lambda: len(received(backend)) == 3)
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert sorted(received(backend)) == sorted(stored(tmp_path))
