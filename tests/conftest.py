@@ -1,5 +1,9 @@
 """Real parts that any test may ask for by name; a missing one fails and says how to get it."""
 
+import pytest
+from opentelemetry import context
+from opentelemetry.context import Context
+
 pytest_plugins = [
     "parts.ports",
     "parts.model",
@@ -9,3 +13,9 @@ pytest_plugins = [
     "parts.receivers",
     "parts.prometheus",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _no_span_around():
+    """A test that makes a detach fail leaves its span current; the next begins without."""
+    context.attach(Context())

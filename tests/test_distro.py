@@ -45,7 +45,7 @@ REPORT = """
         print("REPORT" + json.dumps({
             "threads": sorted(thread.name for thread in threading.enumerate()),
             "environ": {k: v for k, v in os.environ.items() if k.startswith("OTEL_")},
-            "modules": sorted({name.partition(".")[0] for name in sys.modules}),
+            "modules": sorted({name.partition(".")[0] for name in list(sys.modules)}),
             "provider": type(traces).__module__ + "." + type(traces).__name__,
             "sampler": type(getattr(traces, "sampler", None)).__name__,
             "ids": type(getattr(traces, "id_generator", None)).__module__,

@@ -291,6 +291,8 @@ def _load_engine(settings: config.Settings) -> None:
             gauge_interval=settings.probe.interval,
         )
         judge.watch(telling.emit)
+        if leaving.has_begun():  # a short program: the SDK would complain of a provider that is shut down
+            return
         meter = metrics.get_meter_provider().get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION)
         telling.register(meter, judge, outlet)
         _attached["engine"] = judge

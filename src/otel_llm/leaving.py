@@ -26,6 +26,11 @@ def begin() -> None:
         _deadline.append(time.monotonic() + BUDGET)
 
 
+def has_begun() -> bool:
+    """Whether the process is exiting."""
+    return bool(_deadline)
+
+
 def remaining() -> float:
     """What is left of the budget [s]; all of it before `begin`."""
     return max(0.0, _deadline[0] - time.monotonic()) if _deadline else BUDGET

@@ -171,9 +171,11 @@ def _own_prices(monkeypatch):
 @pytest.fixture
 def config():
     """All that may look at a call looks at it."""
-    transport.configure(Config(), Meter().begin)
+    meter = Meter()
+    transport.configure(Config(), meter.begin)
     yield Config()
     transport.configure(Config())
+    meter._servers.clear()  # calls that a fault left open there would keep its thread
 
 
 @pytest.fixture

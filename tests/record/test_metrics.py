@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call
-from otel_llm.record import transport
+from otel_llm.record import queues, transport
 from otel_llm.record.metrics import ClientMetrics, identity
 
 CALL = {"model": "m", "stream": True, "messages": []}
@@ -50,7 +50,8 @@ def test_an_inference_is_at_most_five_instrument_calls(recorded, server, calls):
     ]
 
 
-def test_every_metric_has_its_unit(recorded, server):
+def test_every_metric_has_its_unit(recorded, server, monkeypatch):
+    monkeypatch.setattr(queues, "_queues", {})  # they belong to the process
     post(server, "stream")
     boundary.swallow("test", ValueError())
     data = recorded.reader.get_metrics_data()
