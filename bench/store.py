@@ -9,13 +9,12 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 from otel_llm.calls import Call
 from otel_llm.store.batch import Batches
@@ -26,8 +25,6 @@ from otel_llm.store.retention import wal_limit
 from otel_llm.store.rollup import fold
 from otel_llm.store.writer import BATCH
 
-RESOURCE = Resource.create({"service.name": "bench"})
-SCOPE = InstrumentationScope("otel_llm", "0.1.0")
 START = 1_790_000_000_000_000_000
 FAILING = 0.02
 DAYS = 30
@@ -76,32 +73,27 @@ def call(draw: random.Random) -> Call:
     )
 
 
-def finished(start: int, draw: random.Random, attributes: Any) -> ReadableSpan:
-    """A finished span with random ids."""
-    return ReadableSpan(
-        name=f"chat {attributes['gen_ai.request.model']}",
-        context=SpanContext(draw.getrandbits(128), draw.getrandbits(64), is_remote=False, trace_flags=TraceFlags(1)),
-        resource=RESOURCE,
-        attributes=attributes,
-        kind=SpanKind.CLIENT,
-        instrumentation_scope=SCOPE,
-        status=Status(StatusCode.ERROR) if "error.type" in attributes else Status(),
-        start_time=start,
-        end_time=start + int(draw.lognormvariate(0.5, 0.6) * 1e9),
+def finished(tracer: Tracer, start: int, draw: random.Random) -> Span:
+    """A finished span as the SDK makes it in an application."""
+    facts = call(draw)
+    span = tracer.start_span(
+        f"chat {facts.request_model}", kind=SpanKind.CLIENT, attributes=facts.attributes(), start_time=start
     )
+    if facts.error_type:
+        span.set_status(StatusCode.ERROR)
+    span.end(start + int(draw.lognormvariate(0.5, 0.6) * 1e9))
+    return span
 
 
-def batches(rows: int) -> Any:
-    """Batches of spans; attributes are made by the SDK, as in an application."""
+def batches(rows: int) -> Iterator[list[tuple[int, Span]]]:
+    """Batches of spans, spread evenly over `DAYS`."""
     step = DAYS * DAY // rows
     draw = random.Random(1)  # noqa: S311 - reproducible, not secret
-    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("bench")
+    provider = TracerProvider(resource=Resource.create({"service.name": "bench"}), shutdown_on_exit=False)
+    tracer = provider.get_tracer("otel_llm", "0.1.0")
     for begin in range(0, rows, BATCH):
-        batch = []
-        for number in range(begin, min(begin + BATCH, rows)):
-            span = tracer.start_span("x", attributes=call(draw).attributes())
-            batch.append((SPAN, finished(START + number * step, draw, span._attributes)))  # type: ignore[attr-defined]  # noqa: SLF001
-        yield batch
+        numbers = range(begin, min(begin + BATCH, rows))
+        yield [(SPAN, finished(tracer, START + number * step, draw)) for number in numbers]
 
 
 def main(rows: int) -> None:

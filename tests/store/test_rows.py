@@ -1,6 +1,7 @@
 """A span read back equals the span written."""
 
 import math
+from collections import deque
 
 import pytest
 from finished_spans import Spans, cleaned
@@ -223,3 +224,51 @@ def test_content_beyond_that_is_cut_and_says_so(back):
     found = back(Spans().span({semconv.OPERATION_NAME: "chat", semconv.INPUT_MESSAGES: "x" * 2_000_000}))
     assert len(found.attributes[semconv.INPUT_MESSAGES]) < 120_000
     assert found.attributes[semconv.TRUNCATED] is True
+
+
+def test_a_span_of_the_sdk_is_read_inside_as_it_is_outside():
+    from otel_llm.store.rows import _INSIDE, _OUTSIDE  # noqa: PLC0415 - see above
+
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("x")
+    with tracer.start_as_current_span("outer"), tracer.start_as_current_span("x", attributes={"a": 1}) as span:
+        span.add_event("e")
+    inside, outside = list(_INSIDE(span)), list(_OUTSIDE(span))
+    assert dict(outside[9]) == inside[9]
+    inside[9], outside[9] = None, None
+    assert [list(part) if isinstance(part, deque) else part for part in inside] == [
+        list(part) if type(part) is tuple else part for part in outside
+    ]
+
+
+def test_spans_that_go_together_come_back_each_as_it_was(tmp_path):
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("x")
+    temperatures = [0.0, 0.5, -0.0, 0.5, 1.0, 0.5]
+    made = []
+    for round_ in range(3):
+        for number, temperature in enumerate(temperatures):
+            call = Call(
+                operation="chat",
+                provider="p",
+                request_model=f"m{number % 2}",
+                temperature=temperature,
+                input_tokens=round_,
+                finish_reasons=("stop",) if number % 3 else (),
+                stream=bool(number % 2),
+            )
+            with tracer.start_as_current_span("agent"):
+                span = tracer.start_span("chat", attributes=call.attributes())
+                if number == 1:
+                    span.add_event("rare")
+                span.end()
+            made.append(span)
+    connection, batches = Connection(tmp_path / "s.db"), Batches()
+    for begin in range(0, len(made), 6):
+        assert batches.write(connection.sqlite, [(0, span) for span in made[begin : begin + 6]]).stored == 6
+    with Reader(tmp_path / "s.db") as reader:
+        for span in made:
+            found = reader.show(f"{span.context.span_id:016x}")
+            assert same(found.attributes, dict(span.attributes))
+            assert found.parent_span_id == f"{span.parent.span_id:016x}"
+            assert len(found.events) == len(span.events)
+            assert found.flags == 256 | span.context.trace_flags
+    connection.close()

@@ -46,7 +46,8 @@ LEFT_OUT = {
 """Functions that may raise through if they fail themselves, and why that is so."""
 
 CAREFUL = "a span that cannot be written fast is written with care, and so is kept"
-QUIET = {"store.plans:": CAREFUL, "store.rows:_has_details": CAREFUL}
+TOGETHER = ("rows", "_sorted", "_known", "_together", "_numbers")
+QUIET = {"store.plans:": CAREFUL, **{f"store.rows:Encoder.{name}": CAREFUL for name in TOGETHER}}
 """Beginnings of the names of functions whose faults are mended, and so not counted."""
 
 

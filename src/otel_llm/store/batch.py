@@ -1,7 +1,7 @@
 """Room store: one batch of items, one short transaction. Runs on the writer's thread."""
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -86,11 +86,7 @@ class Batches:
             return
         sqlite.execute("SAVEPOINT spans")
         try:
-            rows: defaultdict[str, list[list[object]]] = defaultdict(list)
-            for span in spans:
-                statement, row = self._spans.span(sqlite, span)
-                rows[statement].append(row)
-            inserted = sum(sqlite.executemany(statement, alike).rowcount for statement, alike in rows.items())
+            inserted = sum(sqlite.executemany(*alike).rowcount for alike in self._spans.rows(sqlite, spans))
         except Exception as error:
             if is_about_file(error):
                 raise

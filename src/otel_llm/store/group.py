@@ -147,7 +147,7 @@ class Group:
         """The values of `FIGURES`, which SQLite can hold."""
         numbers = (self.attempts, self.resends, *self.tokens, self.start, self.end, *(getattr(self, n) for n in SUMS))
         return [
-            *(None if number is None else max(-_INT64, min(_INT64, number)) for number in numbers),
+            *(n if n is None or -_INT64 <= n <= _INT64 else max(-_INT64, min(_INT64, n)) for n in numbers),
             sum(self.costs.values()) if self.costs else None,
             self.duration.pack(),
             *(spread.pack() for spread in self.measures),

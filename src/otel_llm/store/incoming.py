@@ -87,18 +87,6 @@ class Incoming:
         if not 0 < self.start_time <= self.end_time < _LAST:
             raise ValueError("times: expected a start, and an end not before it [ns since 1970]")  # noqa: EM101, TRY003
 
-    @property
-    def _attributes(self) -> Mapping[str, Any]:
-        return self.attributes
-
-    @property
-    def _events(self) -> Sequence[Event]:
-        return self.events
-
-    @property
-    def _links(self) -> Sequence[Link]:
-        return self.links
-
 
 class Owners:
     """Gives the same object for the same resource or scope, which the writer then knows again."""

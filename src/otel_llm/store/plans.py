@@ -5,9 +5,11 @@ Most spans carry the same attributes, of the same types, as one before. So the d
 together and remembered as a `Plan`; a span's values are then moved in C.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import copysign, isfinite
+from functools import lru_cache
+from itertools import count
+from math import copysign, inf, isfinite, prod
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
@@ -45,52 +47,63 @@ _SPAN_PLACES: Final = {ATTRIBUTES[name]: (name, KINDS[name]) for name in SPAN_FI
 _SHARED_KINDS: Final = {ATTRIBUTES[name]: KINDS[name] for name in (*SERIES_FIELDS, *PARAMETER_FIELDS)}
 _INT63: Final = 2**63
 _MAX_PLANS: Final = 2048
+_MAX_RECENT: Final = 4
+_sharings: Final = count()
 
 
 class Misfit:
     """Stands for the type of a value that no column can hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
     """What becomes of the values of a span with certain attributes.
 
-    The functions take the values with a ``None`` after the last.
+    The functions take the values with a ``None`` after the last, if nothing else is said.
 
     Attributes:
+        sharing: The same for plans whose `shared` have the same names and types.
+        shared: Values that `SERIES_FIELDS` and `PARAMETER_FIELDS` have a place for.
         columns: Columns of ``spans`` that have a value.
         pick: Their values.
         series: Values of `SERIES_FIELDS`.
         parameters: Values of `PARAMETER_FIELDS`; no function when there are none.
         floats: Values that must be finite.
-        tuples: Values that must hold texts only.
         rest: Names and places of what goes into JSON.
         cleaned: Those of them that must be cleaned first.
+        order: Takes all values out of the attributes: those of `columns`, then the shared ones.
+        kinds: The types of what it gives.
+        columned: The first part of that.
+        uncolumned: The second part.
+        unsafe: Those of it that must be finite.
         statements: Made by the user of the plan: the INSERT for each set of columns besides.
     """
 
+    sharing: int
+    shared: Pick
     columns: tuple[str, ...]
     pick: Pick
     series: Pick
     parameters: Pick | None
     floats: Pick
-    tuples: Pick
     rest: tuple[tuple[str, int], ...]
     cleaned: tuple[str, ...]
+    order: Callable[[Mapping[str, Any]], Values]
+    kinds: tuple[type, ...]
+    columned: Pick
+    uncolumned: Pick
+    unsafe: Pick
     statements: dict[int, str] = field(default_factory=dict[int, str])
 
     def suits(self, values: Values) -> bool:
-        """Whether the columns give all values back as they are, but for integers beyond 64 bits and lone surrogates."""
-        floats = self.floats(values)
-        if not isfinite(sum(floats)):
-            return False
-        if 0.0 in floats and any(copysign(1.0, value) < 0.0 for value in floats if value == 0.0):
-            return False
-        for items in self.tuples(values):
-            for item in items:
-                if type(item) is not str:
-                    return False
-        return True
+        """Whether the floats come back as they are: SQLite keeps neither NaN nor the sign of zero."""
+        return _kept(self.floats(values))
+
+    def suit(self, many: Iterable[Values]) -> bool:
+        """The same for many, of what `order` gives."""
+        floats = [*map(self.unsafe, many)]
+        products = [*map(prod, floats)]
+        return isfinite(sum(products)) and (min(products) > 0.0 or all(map(_kept, floats)))
 
     def remainder(self, values: Values) -> dict[str, Any]:
         """What goes into JSON, without what must not be stored."""
@@ -105,6 +118,7 @@ class Plans:
 
     def __init__(self) -> None:
         self._plans: dict[tuple[tuple[str, ...], tuple[type, ...]], Plan] = {}
+        self._recent: dict[int, tuple[Plan, ...]] = {}
 
     def plan(self, names: tuple[str, ...], kinds: tuple[type, ...]) -> Plan:
         """The plan for attributes with these names and types."""
@@ -114,8 +128,22 @@ class Plans:
             known = _make(names, kinds)
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
+                self._recent.clear()
             self._plans[key] = known
+            if not known.rest and names:
+                self._recent[len(names)] = (known, *self._recent.get(len(names), ()))[:_MAX_RECENT]
         return known
+
+    def guess(self, held: Mapping[str, Any]) -> tuple[Plan, Values] | None:
+        """A plan that has a column for all of ``held``, and the values in its order, if one was made before."""
+        for plan in self._recent.get(len(held), ()):
+            try:
+                values = plan.order(held)
+            except KeyError:
+                continue
+            if tuple(map(type, values)) == plan.kinds:
+                return plan, values
+        return None
 
     def careful(self, names: tuple[str, ...], values: Values) -> Plan:
         """The plan that leaves out of the columns what would not come back as it is."""
@@ -142,19 +170,41 @@ def _make(names: tuple[str, ...], kinds: tuple[type, ...]) -> Plan:
     held = [*(index for _, index in spans), *shared.values()]
     nothing = len(names)
     parameters = [shared.get(ATTRIBUTES[field], nothing) for field in PARAMETER_FIELDS]
+    common = sorted(shared)
+    order = [*(index for _, index in spans), *(shared[name] for name in common)]
+    ordered = tuple(kinds[index] for index in order)
     return Plan(
+        sharing=_sharing(tuple(common), ordered[len(spans) :]),
+        shared=_picker([shared[name] for name in common]),
         columns=tuple(field for field, _ in spans),
         pick=_picker([index for _, index in spans]),
         series=_picker([shared.get(ATTRIBUTES[field], nothing) for field in SERIES_FIELDS]),
         parameters=_picker(parameters) if min(parameters) < nothing else None,
         floats=_picker([index for index in held if kinds[index] is float]),
-        tuples=_picker([index for index in held if kinds[index] is tuple]),
         rest=tuple(rest),
         cleaned=tuple(cleaned),
+        order=_picker([names[index] for index in order]),
+        kinds=ordered,
+        columned=itemgetter(slice(len(spans))),
+        uncolumned=itemgetter(slice(len(spans), None)),
+        unsafe=_picker([place for place, kind in enumerate(ordered) if kind is float]),
     )
 
 
-def _picker(indexes: Sequence[int]) -> Pick:
+@lru_cache(_MAX_PLANS)
+def _sharing(names: tuple[str, ...], kinds: tuple[type, ...]) -> int:  # noqa: ARG001 - they are what is counted
+    """A number for each set of names with types."""
+    return next(_sharings)
+
+
+def _kept(floats: Values) -> bool:
+    """Whether SQLite gives these floats back as they are."""
+    if 0.0 < prod(floats) < inf:
+        return True
+    return isfinite(sum(floats)) and all(copysign(1.0, value) > 0.0 for value in floats if value == 0.0)
+
+
+def _picker(indexes: Sequence[Any]) -> Callable[[Any], Values]:
     """`itemgetter` that always gives a tuple."""
     if not indexes:
         return lambda _: ()

@@ -20,7 +20,10 @@ from otel_llm.store.interning import Table
 from otel_llm.store.scan import HOUR, scan
 
 FOLD: Final = 10_000
-"""Rows that a summary may have to read besides the roll-ups, and that one transaction folds."""
+"""Rows that a summary may have to read besides the roll-ups."""
+
+_AT_ONCE: Final = 2000
+"""Rows that one transaction folds: more would hold others up for longer, and leave the heap larger for ever."""
 
 Hours: TypeAlias = tuple[int | None, int | None]
 """The first hour and the one after the last [h since the epoch]; ``None`` is no limit."""
@@ -67,7 +70,7 @@ def fold(sqlite: sqlite3.Connection, *, least: int = FOLD) -> int:
         sqlite.execute("BEGIN IMMEDIATE")
         try:
             begin, newest = _waiting(sqlite)
-            last = min(newest, begin + FOLD)
+            last = min(newest, begin + _AT_ONCE)
             _fold(sqlite, begin, last)
             sqlite.execute("UPDATE meta SET value = ? WHERE key = 'folded'", (last,))
             sqlite.execute("COMMIT")

@@ -5,39 +5,55 @@ spends more on a ``None`` than on a number.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
+from operator import add, attrgetter, itemgetter, or_, sub
 from typing import Any, Final
 
-from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.trace import DEFAULT_TRACE_STATE, SpanContext
 
 from otel_llm import semconv
 from otel_llm.calls import ATTRIBUTES
 from otel_llm.store import redaction
+from otel_llm.store.details import HAS_PLACE, IS_REMOTE, details_of, packed
 from otel_llm.store.interning import Table
 from otel_llm.store.plans import PARAMETER_FIELDS, SERIES_FIELDS, Plan, Plans
-from otel_llm.store.values import is_clean, pack, pack_value, shorten
+from otel_llm.store.values import is_clean, pack, pack_value
 
 SERIES_COLUMNS: Final = ("scope", "name", "kind", "status", "flags", *SERIES_FIELDS)
 RESOURCE_COLUMNS: Final = ("service", "content")
 SCOPE_COLUMNS: Final = ("name", "content")
-
-MAX_TEXT: Final = 120 * 1024
-"""[byte] How long a row's attributes and its details may be, each; what is longer is cut and says so."""
-
-MAX_CONTENT: Final = 512 * 1024
-"""[byte] What content may add to that: four attributes of 64 KiB, which are JSON in JSON here."""
 
 _ALWAYS: Final = ("start_time", "duration", "series", "resource", "trace_id", "span_id")
 _SOMETIMES: Final = ("parent_span_id", "parameters", "attributes", "details")
 _REASONS: Final = SERIES_FIELDS.index("finish_reasons")
 _OPERATION: Final = ATTRIBUTES["operation"]
 _NOTHING: Final = (None,)
+_INSIDE: Final = attrgetter(
+    *("_context", "_parent", "_start_time", "_end_time", "_name", "_kind._value_", "_status._status_code._value_"),
+    *("_instrumentation_scope", "_resource", "_attributes._dict", "_status._description", "_attributes.dropped"),
+    *("_events._dq", "_events.dropped", "_links._dq", "_links.dropped"),
+)
+"""All of a span of the SDK's own in one step of C; it has ended, so nobody writes to it any more."""
+
+_HELD: Final = 9
+_TRACE_ID: Final = itemgetter(0)
+_SPAN_ID: Final = itemgetter(1)
+_FLAGS: Final = itemgetter(3)
+"""Places in `_INSIDE`, and in a `SpanContext`, which is a tuple."""
+
+_OUTSIDE: Final = attrgetter(
+    *("context", "parent", "start_time", "end_time", "name", "kind._value_", "status.status_code._value_"),
+    *("instrumentation_scope", "resource", "attributes", "status.description", "dropped_attributes"),
+    *("events", "dropped_events", "links", "dropped_links"),
+)
+"""The same through the public properties, which are many times as dear and work for whatever is like a span."""
+
+_MAX_COMMON: Final = 20_000
 _MAX_SHARED: Final = 1024
 _MAX_OWNERS: Final = 256
-_HAS_PLACE: Final = 256
-_IS_REMOTE: Final = 512
 
 
 class Encoder:
@@ -51,6 +67,7 @@ class Encoder:
         self._resources = Table("resources", RESOURCE_COLUMNS, limit=None)
         self._scopes = Table("scopes", SCOPE_COLUMNS, limit=None)
         self._seen: dict[int, tuple[object, int | None]] = {}
+        self._common: dict[tuple[Any, ...], tuple[int, int | None]] = {}
         self.overflows = 0
 
     def forget(self) -> None:
@@ -58,6 +75,7 @@ class Encoder:
         for table in (self._series, self._bare, self._parameters, self._resources, self._scopes):
             table.forget()
         self._seen.clear()
+        self._common.clear()
 
     def span(
         self, connection: sqlite3.Connection, span: ReadableSpan, *, careful: bool = False
@@ -75,42 +93,153 @@ class Encoder:
             OverflowError: An integer is beyond 64 bits; `careful` finds it a place.
             UnicodeEncodeError: A text holds a lone surrogate; `careful` finds it a place.
         """
-        context, parent, start, end = span.context, span.parent, span.start_time, span.end_time
+        context, parent, start, end, name, kind, status, scope, resource, held, *rarities = _OUTSIDE(span)
         if context is None or start is None or end is None:
             message = "a span needs a context, a start and an end"
             raise ValueError(message)
-        details = _details(span, context) if careful or _has_details(span, context) else {}
-        attributes = _held(span, public=careful)
-        names, values = tuple(attributes), tuple(attributes.values())
+        flags, above = context.trace_flags, None
+        if parent is not None:
+            flags |= _place(parent)
+            above = bytearray(parent.span_id.to_bytes(8))
+        rare = any(rarities) or context.trace_state or (parent is not None and parent.trace_id != context.trace_id)
+        details = details_of(span, context) if rare else {}
+        names, values = tuple(held or ()), tuple(held.values() if held else ())
         plan = self._plans.plan(names, tuple(map(type, values)))
         if careful or not plan.suits(values):
             plan = self._plans.careful(names, values)
-        values += _NOTHING
-        rest = plan.remainder(values) if plan.rest else {}
-        flags = context.trace_flags
-        if parent is not None:
-            flags |= _HAS_PLACE | _IS_REMOTE if parent.is_remote else _HAS_PLACE
-        key = (
-            self.scope(connection, span.instrumentation_scope),
-            span.name,
-            span.kind._value_,  # the public property costs four times as much
-            span.status.status_code._value_,
-            flags,
-            plan.series(values),
-        )
-        series = self._series.known(key) or self._new_series(connection, key, rest, details)
-        setting = self._setting(connection, plan.parameters(values), rest) if plan.parameters else None
+        whole = values + _NOTHING
+        rest = plan.remainder(whole) if plan.rest else {}
+        key = (plan.sharing, self.scope(connection, scope), name, kind, status, flags, plan.shared(whole))
+        common = self._common.get(key)
+        if common is None:
+            if not careful and self._plans.careful(names, values) is not plan:
+                return self.span(connection, span, careful=True)
+            common = self._new_common(connection, plan, key, whole, rest, details)
         row: list[object] = [
             start,
             end - start,
-            series,
-            self.resource(connection, span.resource),
+            common[0],
+            self.resource(connection, resource),
             bytearray(context.trace_id.to_bytes(16)),  # sqlite3 takes a bytearray faster than bytes
             bytearray(context.span_id.to_bytes(8)),
         ]
-        return _completed(
-            row, plan, values, None if parent is None else bytearray(parent.span_id.to_bytes(8)), setting, rest, details
-        )
+        return _completed(row, plan, whole, above, common[1], rest, details)
+
+    def rows(
+        self, connection: sqlite3.Connection, spans: Sequence[ReadableSpan]
+    ) -> Iterator[tuple[str, Iterable[Sequence[object]]]]:
+        """The statements that insert ``spans``, each with its rows.
+
+        Spans that say nothing out of the way are taken many at a time, column by column, which goes on in C; the others
+        one by one.
+
+        Args:
+            connection: Inside a write transaction.
+            spans: Finished.
+
+        Raises:
+            Exception: One of them is odd; `span`, asked to be careful, knows what to do with it.
+        """
+        alike, odd = self._sorted(spans)
+        for (plan, place), members in alike.items():
+            known = self._known(connection, plan, place, members)
+            odd += [span for (span, *_), common in zip(members, known, strict=True) if common is None]
+            usual = [(*member, common) for member, common in zip(members, known, strict=True) if common is not None]
+            if usual:
+                yield self._together(connection, plan, place, usual)
+        singles: defaultdict[str, list[list[object]]] = defaultdict(list)
+        for span in odd:
+            statement, row = self.span(connection, span)
+            singles[statement].append(row)
+        yield from singles.items()
+
+    def _sorted(self, spans: Sequence[ReadableSpan]) -> tuple[dict[tuple[Plan, int], list[Any]], list[ReadableSpan]]:
+        """Spans by plan and parent's place, each with what it is made of and its values; and those that are odd."""
+        alike: defaultdict[tuple[Plan, int], list[Any]] = defaultdict(list)
+        odd: list[ReadableSpan] = []
+        guess = self._plans.guess
+        for span in spans:
+            if isinstance(span, Span):
+                parts = _INSIDE(span)
+                context, parent, state = parts[0], parts[1], parts[0][4]
+                if (
+                    (found := guess(parts[_HELD]))
+                    and not any(parts[_HELD + 1 :])
+                    and (state is DEFAULT_TRACE_STATE or not state)
+                    and (parent is None or parent[0] == context[0])
+                ):
+                    alike[found[0], 0 if parent is None else _place(parent)].append((span, parts, found[1]))
+                    continue
+            odd.append(span)
+        return alike, odd
+
+    def _known(
+        self, connection: sqlite3.Connection, plan: Plan, place: int, members: Sequence[Any]
+    ) -> Sequence[tuple[int, int | None] | None]:
+        """What each has in common with spans before it; ``None`` for the first of its kind."""
+        _, parts, values = zip(*members, strict=True)
+        contexts, _, _, _, names, kinds, statuses, scopes, *_ = zip(*parts, strict=True)
+        if not plan.suit(values):
+            return [None] * len(members)
+        flags = map(or_, map(_FLAGS, contexts), repeat(place))
+        owners = self._numbers(connection, scopes, self.scope)
+        shared = map(plan.uncolumned, values)
+        return [*map(self._common.get, zip(repeat(plan.sharing), owners, names, kinds, statuses, flags, shared))]
+
+    def _together(
+        self, connection: sqlite3.Connection, plan: Plan, place: int, members: Sequence[Any]
+    ) -> tuple[str, Iterable[Sequence[object]]]:
+        """The statement for spans with the same plan and parent's place, and their rows."""
+        _, parts, values, commons = zip(*members, strict=True)
+        contexts, parents, starts, ends, _, _, _, _, resources, *_ = zip(*parts, strict=True)
+        series, settings = zip(*commons, strict=True)
+        columns: list[Iterable[object]] = [
+            starts,
+            map(sub, ends, starts),
+            series,
+            self._numbers(connection, resources, self.resource),
+            map(bytearray, map(int.to_bytes, map(_TRACE_ID, contexts), repeat(16))),
+            map(bytearray, map(int.to_bytes, map(_SPAN_ID, contexts), repeat(8))),
+        ]
+        if place:
+            columns.append(map(bytearray, map(int.to_bytes, map(_SPAN_ID, parents), repeat(8))))
+        if plan.parameters is not None:
+            columns.append(settings)
+        said = bool(place) | (plan.parameters is not None) << 1
+        return _statement(plan, said), map(add, zip(*columns, strict=False), map(plan.columned, values))
+
+    def _numbers(
+        self,
+        connection: sqlite3.Connection,
+        owners: Sequence[object],
+        number: Callable[[sqlite3.Connection, Any], int | None],
+    ) -> Iterable[int | None]:
+        """The ids of ``owners``, which mostly are one."""
+        places = [*map(id, owners)]
+        if places.count(places[0]) == len(places):
+            return repeat(number(connection, owners[0]), len(places))
+        return [number(connection, owner) for owner in owners]
+
+    def _new_common(
+        self,
+        connection: sqlite3.Connection,
+        plan: Plan,
+        key: tuple[Any, ...],
+        values: tuple[Any, ...],
+        rest: dict[str, Any],
+        details: dict[str, Any],
+    ) -> tuple[int, int | None]:
+        """The series and setting of values seen for the first time; remembered where both have a row."""
+        _, *head, _ = key
+        whole = self.overflows
+        said = (*head, plan.series(values))
+        series = self._series.known(said) or self._new_series(connection, said, rest, details)
+        setting = self._setting(connection, plan.parameters(values), rest) if plan.parameters else None
+        if self.overflows == whole:
+            if len(self._common) >= _MAX_COMMON:
+                self._common.clear()
+            self._common[key] = (series, setting)
+        return series, setting
 
     def _new_series(
         self, connection: sqlite3.Connection, key: tuple[Any, ...], rest: dict[str, Any], details: dict[str, Any]
@@ -204,96 +333,28 @@ def _completed(  # noqa: PLR0913, PLR0917 - called once, for the sake of its cal
         row.append(setting)
     if rest:
         said |= 4
-        row.append(_packed(rest))
+        row.append(packed(rest))
     if details:
         said |= 8
-        row.append(_packed(details))
+        row.append(packed(details))
     row += plan.pick(values)
+    return _statement(plan, said), row
+
+
+def _statement(plan: Plan, said: int) -> str:
+    """The INSERT for spans of a plan that say some of `_SOMETIMES`, a bit each."""
     statement = plan.statements.get(said)
     if statement is None:
         sometimes = [name for bit, name in enumerate(_SOMETIMES) if said >> bit & 1]
         statement = plan.statements[said] = insert_into("spans", (*_ALWAYS, *sometimes, *plan.columns))
-    return statement, row
+    return statement
+
+
+def _place(parent: SpanContext) -> int:
+    """The flags that tell where the parent was."""
+    return HAS_PLACE | IS_REMOTE if parent.is_remote else HAS_PLACE
 
 
 def _said(fields_of: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     """Attributes again, of what is known."""
     return {ATTRIBUTES[name]: value for name, value in zip(fields_of, values, strict=True) if value is not None}
-
-
-def _held(span: ReadableSpan, *, public: bool) -> Mapping[str, Any]:
-    """The span's attributes; unless ``public``, the dict inside the SDK's own mapping, which answers in Python."""
-    attributes = span._attributes  # noqa: SLF001
-    if not public and type(attributes) is BoundedAttributes:
-        return attributes._dict  # noqa: SLF001 - ended, so nobody writes to it
-    return dict(span.attributes or {})
-
-
-def _has_details(span: ReadableSpan, context: SpanContext) -> bool:
-    """Whether there are `_details`, asked of the SDK's own lists: its properties copy them, mostly to show nothing."""
-    attributes, events, links, parent = span._attributes, span._events, span._links, span.parent  # noqa: SLF001
-    return bool(
-        events
-        or links
-        or span.status.description
-        or context.trace_state
-        or type(attributes) is not BoundedAttributes
-        or attributes.dropped
-        or getattr(events, "dropped", 0)
-        or getattr(links, "dropped", 0)
-        or (parent is not None and parent.trace_id != context.trace_id)
-    )
-
-
-def _details(span: ReadableSpan, context: SpanContext) -> dict[str, Any]:
-    """What a span of ours mostly lacks."""
-    details: dict[str, Any] = {}
-    parent = span.parent
-    if span.status.description:
-        details["description"] = redaction.clean_text(span.status.description)
-    if context.trace_state:
-        details["trace_state"] = context.trace_state.to_header()
-    if parent is not None and parent.trace_id != context.trace_id:
-        details["parent_trace_id"] = f"{parent.trace_id:032x}"
-    if events := span.events:
-        details["events"] = [_event(event) for event in events]
-    if links := span.links:
-        details["links"] = [_link(link) for link in links]
-    for name in ("dropped_attributes", "dropped_events", "dropped_links"):
-        if count := getattr(span, name):
-            details[name] = count
-    return details
-
-
-def _packed(content: dict[str, Any]) -> str:
-    """JSON text of bounded length."""
-    text = pack(content)
-    most = MAX_TEXT
-    if len(text) > most and not content.keys().isdisjoint(semconv.CONTENT):
-        most += MAX_CONTENT
-    for longest in (8192, 512, 32):
-        if len(text) <= most:
-            break
-        text = pack({**shorten(content, longest), semconv.TRUNCATED: True})
-    return text
-
-
-def _event(event: Any) -> dict[str, Any]:
-    return {
-        "name": event.name,
-        "time_unix_nano": event.timestamp,
-        "attributes": redaction.clean_attributes(event.attributes),
-        "dropped_attributes": event.dropped_attributes,
-    }
-
-
-def _link(link: Any) -> dict[str, Any]:
-    place = _HAS_PLACE | _IS_REMOTE if link.context.is_remote else _HAS_PLACE
-    return {
-        "trace_id": f"{link.context.trace_id:032x}",
-        "span_id": f"{link.context.span_id:016x}",
-        "trace_state": link.context.trace_state.to_header(),
-        "flags": link.context.trace_flags | place,
-        "attributes": redaction.clean_attributes(link.attributes),
-        "dropped_attributes": link.dropped_attributes,
-    }

@@ -68,13 +68,17 @@ def _usual(
     if not series:
         return
     where, limits = _where(sqlite, asked, bounds, list(series))
+    kinds: dict[tuple[int, int], Kind] = {}
     cursor = sqlite.execute(f"SELECT spans.series, spans.resource, {hour}, {_NUMBERS} FROM spans WHERE {where}", limits)  # noqa: S608
     while chunk := cursor.fetchmany(_CHUNK):
         buckets: defaultdict[tuple[int, int, int | None], list[Any]] = defaultdict(list)
         for row in chunk:
             buckets[row[:3]].append(row)
         for (number, resource, when), rows in buckets.items():
-            yield kind(*series[number], services.get(resource)), when, rows
+            known = kinds.get((number, resource))
+            if known is None:
+                known = kinds[number, resource] = kind(*series[number], services.get(resource))
+            yield known, when, rows
 
 
 def _where(

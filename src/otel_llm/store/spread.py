@@ -9,9 +9,8 @@ greatest are exact, and nothing is told outside them.
 
 from array import array
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain, compress, count, repeat
+from itertools import accumulate, chain, repeat
 from math import ceil, fsum, log2
 from operator import add, mul, sub
 from struct import Struct
@@ -20,7 +19,6 @@ from typing import Final, Literal
 _FEWEST_FOR_P99: Final = 100
 _PER_OCTAVE: Final = 16
 _OUTERMOST: Final = 30 * _PER_OCTAVE
-_ALL: Final = 2 * _OUTERMOST + 1
 _HEAD: Final = Struct("<ddQhB")
 """The least, the greatest, the count of what is not above 0, the first bin's place among all, the width of a count."""
 
@@ -37,13 +35,14 @@ class Spread:
         most: Of those in bins.
     """
 
-    __slots__ = ("_bins", "_zeros", "least", "most", "values")
+    __slots__ = ("_bins", "_first", "_zeros", "least", "most", "values")
 
     def __init__(self) -> None:
         self.values: array[float] = array("d")
         self.least: float | None = None
         self.most: float | None = None
         self._zeros = 0
+        self._first = 0
         self._bins: list[int] = []
 
     def add(self, values: Iterable[float]) -> None:
@@ -52,14 +51,23 @@ class Spread:
 
     def pack(self) -> bytes | None:
         """All values as bins: `_HEAD`, then the counts of the bins from the first to the last that is not empty."""
-        zeros, bins = self._counted()
-        first = next(compress(count(), bins), 0)
-        end = _ALL - next(compress(count(), reversed(bins)), _ALL)
-        if not zeros and end <= first:
+        values = sorted(self.values)
+        low = bisect_right(values, 0.0) if values and values[0] <= 0.0 else 0
+        zeros = self._zeros + low
+        places = [*map(ceil, map(mul, map(log2, values[low:]), repeat(_PER_OCTAVE)))]
+        if places and (places[0] < -_OUTERMOST or places[-1] > _OUTERMOST):
+            places = [min(max(place, -_OUTERMOST), _OUTERMOST) for place in places]
+        first, counts = self._first, self._bins
+        if places:
+            first, counts = self._widened(places[0] + _OUTERMOST, places[-1] + _OUTERMOST + 1)
+            for place in places:
+                counts[place + _OUTERMOST - first] += 1
+        if not zeros and not counts:
             return None
-        counts = bins[first:end]
-        width = next(width for width in _CODES if not counts or max(counts) < 1 << 8 * width)
-        return _HEAD.pack(*self._bounds(), zeros, first, width) + array(_CODES[width], counts).tobytes()
+        largest = max(counts, default=0)
+        width = next(width for width in _CODES if largest < 1 << 8 * width)
+        told = bytes(counts) if width == 1 else array(_CODES[width], counts).tobytes()
+        return _HEAD.pack(*self._bounds(values), zeros, first, width) + told
 
     def unpack(self, packed: bytes | None) -> None:
         """Take in what `pack` made of other values."""
@@ -69,11 +77,12 @@ class Spread:
         self.least = least if self.least is None else min(self.least, least)
         self.most = most if self.most is None else max(self.most, most)
         self._zeros += zeros
-        bins = self._bins or _empty()
         counts = memoryview(packed)[_HEAD.size :].cast(_CODES[width])
-        end = first + len(counts)
-        bins[first:end] = map(add, bins[first:end], counts)  # a summary's inner loop: in C
-        self._bins = bins
+        if counts:
+            self._first, self._bins = self._widened(first, first + len(counts))
+            begin = first - self._first
+            end = begin + len(counts)
+            self._bins[begin:end] = map(add, self._bins[begin:end], counts)  # a summary's inner loop: in C
 
     def percentiles(self) -> dict[str, float | int | None] | None:
         """mean, p50, p90, p95, p99, max and count; ``None`` for no values, p99 ``None`` below 100 of them.
@@ -83,7 +92,7 @@ class Spread:
         total = len(self.values) + self._zeros + sum(self._bins)
         if not total:
             return None
-        ranked = _Ranked(self.values, self._told(), *self._bounds())
+        ranked = _Ranked(self.values, self._told(), *self._bounds(sorted(self.values)))
         return {
             "mean": ranked.mean(total),
             "p50": ranked.quantile(0.5),
@@ -94,27 +103,26 @@ class Spread:
             "count": total,
         }
 
-    def _counted(self) -> tuple[int, list[int]]:
-        """How many are not above 0, and each bin's count, of all values."""
-        bins = list(self._bins) or _empty()
-        above: Sequence[float] = self.values
-        if above and min(above) <= 0:
-            above = [value for value in above if value > 0]
-        for place, times in Counter(map(ceil, map(mul, map(log2, above), repeat(_PER_OCTAVE)))).items():
-            bins[min(max(place, -_OUTERMOST), _OUTERMOST) + _OUTERMOST] += times
-        return self._zeros + len(self.values) - len(above), bins
+    def _widened(self, low: int, high: int) -> tuple[int, list[int]]:
+        """The first bin's place, and a copy of the bins with room for those from ``low`` to before ``high``."""
+        if not self._bins:
+            return low, [0] * (high - low)
+        first, end = min(self._first, low), max(self._first + len(self._bins), high)
+        return first, [0] * (self._first - first) + self._bins + [0] * (end - self._first - len(self._bins))
 
     def _told(self) -> list[tuple[float, int]]:
         """What is in bins: the value that a bin is told as and how often."""
-        told = [(2.0 ** ((place - _OUTERMOST - 0.5) / _PER_OCTAVE), times) for place, times in enumerate(self._bins)]
+        places = enumerate(self._bins, start=self._first - _OUTERMOST)
+        told = [(2.0 ** ((place - 0.5) / _PER_OCTAVE), times) for place, times in places]
         return [(value, times) for value, times in [(0.0, self._zeros), *told] if times]
 
-    def _bounds(self) -> tuple[float, float]:
-        """The least and the greatest of all values; there is one."""
-        known = [*(bound for bound in (self.least, self.most) if bound is not None)]
-        if self.values:
-            known += (min(self.values), max(self.values))
-        return min(known), max(known)
+    def _bounds(self, ranked: Sequence[float]) -> tuple[float, float]:
+        """The least and the greatest of all values, of which there is one; those not in bins in their order."""
+        if not ranked:
+            return self.least or 0.0, self.most or 0.0
+        if self.least is None or self.most is None:
+            return ranked[0], ranked[-1]
+        return min(self.least, ranked[0]), max(self.most, ranked[-1])
 
 
 class _Ranked:
@@ -147,7 +155,3 @@ class _Ranked:
             return self._most
         below, above = (self._values[bisect_right(self._ends, rank)] for rank in (low, low + 1))
         return below + (above - below) * (place - low)
-
-
-def _empty() -> list[int]:
-    return [0] * _ALL
