@@ -322,12 +322,14 @@ METRIC_ALERT_FAILURES: Final = "otel_llm.alert.evaluation.failures"
 METRIC_ALERT_TICKS_MISSED: Final = "otel_llm.alert.ticks.missed"
 METRIC_ALERT_RELOAD_FAILURES: Final = "otel_llm.alert.reload.failures"
 METRIC_ALERT_CALLS_DROPPED: Final = "otel_llm.alert.calls.dropped"
+METRIC_ALERT_SAMPLES_FOLDED: Final = "otel_llm.alert.samples.folded"
 METRIC_CLOCK_JUMPS: Final = "otel_llm.clock.jumps"
 
 UNIT_NOTIFICATIONS: Final = "{notification}"
 UNIT_EVALUATIONS: Final = "{evaluation}"
 UNIT_RELOADS: Final = "{reload}"
 UNIT_JUMPS: Final = "{jump}"
+UNIT_SAMPLES: Final = "{sample}"
 
 # --- environment ---------------------------------------------------------------------------------------------------
 # Each is the YAML key's path in capitals; ``config.py`` derives them, ``opentelemetry-instrument`` reads this module's

@@ -44,6 +44,7 @@ class Process:
         self.engine.watch(lambda told: self.told.extend(said for _, said in told))
         board = Board(())
         self.life = _Life(judge=Judge((), board), board=board, boot="boot")
+        self.engine._life = self.life
 
     def call(self, times=1, *, error=None, duration=1.0, **attributes):
         said = {semconv.OPERATION_NAME: "chat", semconv.REQUEST_MODEL: "m", semconv.OUTCOME: "completed", **attributes}

@@ -126,6 +126,7 @@ class Counted:
         late: Ticks that came so late that time was left out.
         dropped: Finished calls that were never counted.
         unsent: Messages that were one too many to wait.
+        folded: Samples that went into series that stand for the rest.
     """
 
     evaluations: int = 0
@@ -133,6 +134,7 @@ class Counted:
     late: int = 0
     dropped: int = 0
     unsent: int = 0
+    folded: int = 0
 
 
 @dataclass(slots=True)
@@ -247,6 +249,7 @@ class Engine:
             late=life.judge.late,
             dropped=self._processor.intake.dropped(),
             unsent=getattr(life.ledger, "dropped", 0),
+            folded=life.board.folded(),
         )
 
     def oldest(self) -> float | None:

@@ -104,6 +104,10 @@ def register(meter: Meter, engine: Engine, outlet: Counting | None) -> None:
             *("Finished calls that came too fast to be judged.", lambda: engine.counted().dropped),
         ),
         (
+            *(semconv.METRIC_ALERT_SAMPLES_FOLDED, semconv.UNIT_SAMPLES),
+            *("Samples of more labels than rules allow, judged as one.", lambda: engine.counted().folded),
+        ),
+        (
             *(semconv.METRIC_CLOCK_JUMPS, semconv.UNIT_JUMPS),
             *("Jumps of the wall clock.", lambda: engine.facts.clock_jumps),
         ),

@@ -888,6 +888,13 @@ _ALERT_TERMS: Final = (
         source=_COUNT,
     ),
     Term(
+        name=semconv.METRIC_ALERT_SAMPLES_FOLDED,
+        kind="metric",
+        unit=semconv.UNIT_SAMPLES,
+        meaning="Samples beyond `max_instances`, or beyond 512 series of a process; judged as one, `__other__`.",
+        source=_COUNT,
+    ),
+    Term(
         name=semconv.METRIC_CLOCK_JUMPS,
         kind="metric",
         unit=semconv.UNIT_JUMPS,
