@@ -1,5 +1,6 @@
 """A host whose clock is moved by hand: the engine as it is, without its thread, over a ledger of the test's choice."""
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Status, StatusCode
 
@@ -55,6 +56,7 @@ class Process:
                 ReadableSpan(
                     "chat m",
                     INVALID_SPAN_CONTEXT,
+                    resource=Resource.get_empty(),  # the default looks at the machine each time
                     attributes=said,
                     status=Status(StatusCode.ERROR if error else StatusCode.UNSET),
                     start_time=0,
