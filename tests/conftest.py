@@ -12,6 +12,7 @@ pytest_plugins = [
     "parts.nvml",
     "parts.receivers",
     "parts.prometheus",
+    "parts.redis",
 ]
 
 

@@ -134,10 +134,6 @@ def test_hosts_are_told_in_yaml_and_in_the_environment():
                 "(did you mean OTEL_LLM_STORE_MAX_SIZE?)"
             ),
         ),
-        (
-            {"OTEL_LLM_REDIS_URL": "redis://localhost"},
-            "environment OTEL_LLM_REDIS_URL: expected a known variable, found one not read by this version",
-        ),
     ],
 )
 def test_a_faulty_variable_is_told_and_the_default_stands(environ, fault):
@@ -174,7 +170,6 @@ def test_a_faulty_variable_is_told_and_the_default_stands(environ, fault):
             "log:\n  level: info\n  level: debug\n",
             "otel-llm.yaml:3: log.level: expected each key once, found it again, first on line 2",
         ),
-        ("redis:\n  url: x\n", "otel-llm.yaml:1: redis: expected a known key, found one not read by this version"),
         ("- a\n- b\n", "otel-llm.yaml:1: expected keys with values, found a list"),
         ("just text\n", "otel-llm.yaml:1: expected keys with values, found 'just text'"),
         ("store:\n\tenabled: true\n", "otel-llm.yaml:2: expected spaces for indentation, found a tab"),

@@ -16,6 +16,7 @@ import msgspec
 from otel_llm import kind, semconv
 from otel_llm.alert.settings import Config as AlertConfig
 from otel_llm.document import Document, Fault, did_you_mean, quote, read
+from otel_llm.fleet.settings import Config as FleetConfig
 from otel_llm.logs import Config as LogConfig
 from otel_llm.probe.settings import Config as ProbeConfig
 from otel_llm.record.settings import Config as RecordConfig
@@ -27,12 +28,8 @@ from otel_llm.store.database import default_path
 PREFIX: Final = "OTEL_LLM_"
 FILE_NAME: Final = "otel-llm.yaml"
 
-RESERVED: Final = ("redis.url",)
-"""Keys of parts that this version does not have; setting one is told as such, not as a spelling mistake."""
-
-
-_SECRET: Final = frozenset({"alerts.webhook"})
-"""Whose value is a URL that may hold a token."""
+_SECRET: Final = frozenset({"alerts.webhook", "redis.url"})
+"""Whose value is a URL that may hold a token or a password."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cost: CostConfig = msgspec.field(default_factory=CostConfig)
     probe: ProbeConfig = msgspec.field(default_factory=ProbeConfig)
     alerts: AlertConfig = msgspec.field(default_factory=AlertConfig)
+    redis: FleetConfig = msgspec.field(default_factory=FleetConfig)
     log: LogConfig = msgspec.field(default_factory=LogConfig)
     forward: bool = False
 
@@ -199,8 +197,6 @@ def _walk(
 
 
 def _unknown(document: Document, key: str, beside: Mapping[str, Any]) -> Fault:
-    if any(reserved.startswith(f"{key}.") for reserved in RESERVED):
-        return Fault(where=document.where(key), key=key, expected="a known key", found="one not read by this version")
     fault = document.unknown(key, beside)
     if fault.hint is None:  # the right word in the wrong section
         word = key.rpartition(".")[2]
@@ -222,13 +218,11 @@ def _take_environment(environ: Mapping[str, str], layers: _Layers) -> None:
         else:
             layers.origins[setting.key] = where
     names = {setting.environment for setting in _KNOWN} | {semconv.OTEL_LLM_CONFIG}
-    reserved = {PREFIX + key.replace(".", "_").upper() for key in RESERVED}
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in names or not environ[name]:
             continue
-        found = "one not read by this version" if name in reserved else "an unknown one"
-        hint = None if name in reserved else did_you_mean(name, names)
-        fault = Fault(where=f"environment {name}", expected="a known variable", found=found, hint=hint)
+        hint = did_you_mean(name, names)
+        fault = Fault(where=f"environment {name}", expected="a known variable", found="an unknown one", hint=hint)
         layers.faults.append(fault)
 
 

@@ -9,8 +9,8 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace import TracerProvider, id_generator
 from otel_llm import boundary, config, leaving, logs, semconv, upkeep
 from otel_llm.alert.processor import AlertProcessor
 from otel_llm.alert.settings import Config as AlertConfig
+from otel_llm.ledger import Ledger, LocalLedger
 from otel_llm.probe import sources
 from otel_llm.probe.accounts import Accounts
 from otel_llm.probe.loops import Loops
@@ -158,6 +159,10 @@ def _preload(_module: Any) -> None:
     with boundary.guard("distro.preload"):
         for name in ("otel_llm.record.recording", "otel_llm.store.writer", "otel_llm.probe.meter"):
             import_module(name)
+        settings = _attached.get("settings")
+        if settings is not None and settings.redis.url:
+            with suppress(ImportError):  # who asks Redis tells that the extra is missing
+                import_module("redis.cluster")
 
 
 def _harden(_settings: config.Settings) -> None:
@@ -285,7 +290,7 @@ def _load_engine(settings: config.Settings) -> None:
         judge = engine.Engine(
             _attached["processor"],
             engine.load_rules(alerts.rules, defaults=alerts.defaults, webhook=alerts.webhook),
-            ledger=partial(SqliteLedger, Path(path), clock.boot()) if kept and path else None,
+            ledger=_ledger(settings, partial(SqliteLedger, Path(path), clock.boot()) if kept and path else None),
             outlet=outlet,
             file=alerts.rules,
             gauge_interval=settings.probe.interval,
@@ -297,6 +302,20 @@ def _load_engine(settings: config.Settings) -> None:
         telling.register(meter, judge, outlet)
         _attached["engine"] = judge
         judge.start()
+
+
+def _ledger(settings: config.Settings, local: Callable[[], LocalLedger] | None) -> Callable[[], Ledger] | None:
+    """Opens what outlives the process: the host's own ledger, or the fleet's in front of it."""
+    if not settings.redis.url:
+        return local
+    from otel_llm.alert import clock  # noqa: PLC0415
+    from otel_llm.alert.memory import MemoryLedger  # noqa: PLC0415
+    from otel_llm.fleet import wiring  # noqa: PLC0415
+
+    resource = getattr(trace.get_tracer_provider(), "resource", None)
+    said = getattr(resource, "attributes", {})
+    store = str(settings.store.path) if local is not None else f"process {os.getpid()}"
+    return wiring.opener(settings.redis, said, local or MemoryLedger, store=store, boot=clock.boot(), now=clock.now)
 
 
 def _outlet(alerts: AlertConfig) -> Any:

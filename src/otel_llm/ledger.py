@@ -10,6 +10,9 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+SLOT: Final = 5.0
+"""Width of a slot [s]; its number is the time it begins at, in these."""
+
 LEASE: Final = 3.0
 """How long a judge is trusted without a sign of life [s]."""
 
@@ -26,6 +29,18 @@ Outcome = Literal["sent", "dead", "again", "withdrawn"]
 
 class LedgerError(OSError):
     """The ledger cannot be read or written now; another try may succeed."""
+
+
+class LedgerMovedError(LedgerError):
+    """The ledger is kept elsewhere from now on: at the next try, which may be at once, everything is to be told anew.
+
+    Attributes:
+        afresh: Whether what is kept there counts; else what this process knows does, where it judges.
+    """
+
+    def __init__(self, message: str, *, afresh: bool) -> None:
+        super().__init__(message)
+        self.afresh = afresh
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +173,22 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(Protocol):
-    """What the engine keeps. Each may raise `LedgerError`: then the engine judges its own slice and says so."""
+    """What the engine keeps. Each may raise `LedgerError`: then the engine judges its own slice and says so.
+
+    Attributes:
+        stands_in: Whether it does the work of one that more processes share, and so does not know all that was told.
+        dropped: Messages that were one too many.
+    """
+
+    @property
+    def stands_in(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """See above."""
+        ...
 
     def lease(self, owner: str, now: float) -> int | None:
         """Become or stay the judge for `LEASE` seconds; the epoch while held, ``None`` while another one is."""
@@ -210,4 +240,16 @@ class Ledger(Protocol):
 
     def silences(self, wall: float) -> Sequence[Silence]:
         """Silences that are not over at ``wall`` [s]."""
+        ...
+
+
+class LocalLedger(Ledger, Protocol):
+    """A ledger that can stand in for a wider one, because it is told what that one decides."""
+
+    def note(self, kept: Sequence[Kept], rows: Sequence[Row]) -> None:
+        """Keep alerts and messages as a judge elsewhere decided; messages that are known stay as they are."""
+        ...
+
+    def written(self, most: int) -> tuple[Sequence[Row], Sequence[str]]:
+        """The newest messages: those that wait, and the identities of those that do not."""
         ...

@@ -29,7 +29,7 @@ from otel_llm.alert.schema import RuleSet
 from otel_llm.alert.signal import attempt
 from otel_llm.alert.state import Alert
 from otel_llm.alert.window import FINE, OTHER, SLOT, Slot
-from otel_llm.ledger import Kept, Ledger, Message, Row, Shared
+from otel_llm.ledger import Kept, Ledger, LedgerMovedError, Message, Row, Shared
 
 STEP: Final = 1.0
 """How often the thread takes up, shares and looks whether a rule is due [s]."""
@@ -45,6 +45,9 @@ _AGAIN: Final = 5.0
 
 _JUMP: Final = 2.0
 """The wall clock jumped if it moved this much more or less than the other [s]."""
+
+_MOVES: Final = 2
+"""How often a ledger may move within one step."""
 
 _INFLIGHT: Final = "inflight_max_age"
 
@@ -70,6 +73,10 @@ class Outlet(Protocol):
         """There may be something to send, by the judge of ``epoch``; must return at once."""
         ...
 
+    def look(self) -> None:
+        """The ledger has moved: messages may wait there that nobody here put down."""
+        ...
+
     def stop(self) -> None:
         """The process exits."""
         ...
@@ -86,6 +93,9 @@ class Nobody:
         return ()
 
     def deliver(self, ledger: Ledger, epoch: int) -> None:
+        """Nothing is sent."""
+
+    def look(self) -> None:
         """Nothing is sent."""
 
     def stop(self) -> None:
@@ -248,7 +258,7 @@ class Engine:
             failures=sum(life.judge.errors.copy().values()),
             late=life.judge.late,
             dropped=self._processor.intake.dropped(),
-            unsent=getattr(life.ledger, "dropped", 0),
+            unsent=0 if life.ledger is None else life.ledger.dropped,
             folded=life.board.folded(),
         )
 
@@ -295,10 +305,26 @@ class Engine:
         self._watch_clock(life, now, wall)
         self._fold(life, now)
         try:
-            self._judge(life, self._connect(life, now, wall), now, wall)
+            self._judge_where_kept(life, self._connect(life, now, wall), now, wall)
         except OSError as error:
             self._judge(life, self._fall_back(life, now, error), now, wall)
         life.board.expire(now, life.judge.needs)
+
+    def _judge_where_kept(self, life: _Life, ledger: Ledger, now: float, wall: float) -> None:
+        """Judge, and again where the ledger has moved meanwhile."""
+        for _ in range(_MOVES):
+            try:
+                self._judge(life, ledger, now, wall)
+            except LedgerMovedError as moved:
+                life.mark = life.shared_from = 0
+                life.kept_at = float("-inf")  # all that stands is written down there
+                self._outlet.look()
+                if moved.afresh:
+                    life.judge.forget()
+                    life.restored = False
+            else:
+                return
+        self._judge(life, ledger, now, wall)
 
     def _connect(self, life: _Life, now: float, wall: float) -> Ledger:
         """The ledger; one that failed is tried again after a while, and gets what its stand-in holds."""
@@ -332,7 +358,9 @@ class Engine:
         """Give ``ledger`` the messages that wait, and the end of what this process found by itself."""
         own = [one for one in life.judge.standing() if _episode(one) not in life.told_before]
         ended = [_end(one, wall) for one in own if one.alert.state == "firing"]
-        told = [(change, self._scope(said)) for change in ended if (said := message.write(change)) is not None]
+        told = [
+            (change, self._scope(said, stand_in)) for change in ended if (said := message.write(change)) is not None
+        ]
         rows = stand_in.close()
         try:
             ends = self._outlet.address([said for _, said in told], (), ())
@@ -428,7 +456,10 @@ class Engine:
         self, life: _Life, ledger: Ledger, epoch: int, changes: Sequence[Change], now: float, wall: float
     ) -> None:
         """Keep what moved, and queue what is to be told, in one step."""
-        told = [(change, self._scope(said)) for change in changes if (said := message.write(change)) is not None]
+        aside = self.facts.fallback or ledger.stands_in
+        told = [
+            (change, self._scope(said, ledger)) for change in changes if (said := message.write(change)) is not None
+        ]
         moved = [change for change in changes if change.before != change.alert.state or change.notice is not None]
         if changes and now - life.kept_at >= _KEEP:
             life.kept_at = now
@@ -436,9 +467,9 @@ class Engine:
             moved = [*changes, *(one for one in life.judge.standing() if one.fingerprint not in known)]
         if moved:
             firing = [one for one in life.judge.standing() if one.alert.state == "firing"]
-            all_of_it = [self._scope(message.describe(one.rule, one.alert)) for one in firing]
+            all_of_it = [self._scope(message.describe(one.rule, one.alert), ledger) for one in firing]
             # A ledger that stands in for another does not know what was told, and must not have it told again.
-            told_of = [one.alert.told and not self.facts.fallback for one in firing]
+            told_of = [one.alert.told and not aside for one in firing]
             owed = [word for word, was_told in zip(all_of_it, told_of, strict=True) if was_told]
             rows = self._outlet.address([word for _, word in told], all_of_it, owed)
             if not ledger.commit(epoch, [_keep(change, now, wall, life.boot) for change in moved], rows):
@@ -453,10 +484,12 @@ class Engine:
             with boundary.guard("alert.watch"):
                 watcher(told)
 
-    def _scope(self, said: Message) -> Message:
-        """``said``, and that it is about this process alone where that is so."""
+    def _scope(self, said: Message, ledger: Ledger) -> Message:
+        """``said``, and that it is about this process, or this host, alone where that is so."""
         if not self.facts.fallback:
-            return said
+            if not ledger.stands_in:
+                return said
+            return msgspec.structs.replace(said, annotations={**said.annotations, SCOPE: "host"})
         return msgspec.structs.replace(said, labels={**said.labels, SCOPE: "process"})
 
     def _follow_file(self, life: _Life, now: float, wall: float) -> None:

@@ -15,8 +15,11 @@ class MemoryLedger:
     """Alerts and messages in memory.
 
     Attributes:
+        stands_in: Never.
         dropped: Messages that were one too many.
     """
+
+    stands_in = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -124,6 +127,21 @@ class MemoryLedger:
     def silences(self, wall: float) -> Sequence[Silence]:  # noqa: ARG002
         """None: nobody can say one."""
         return ()
+
+    def note(self, kept: Sequence[Kept], rows: Sequence[Row]) -> None:
+        """Keep alerts and messages as a judge elsewhere decided; messages that are known stay as they are."""
+        with self._lock:
+            for one in kept:
+                self._kept[one.fingerprint] = one
+            for row in rows:
+                if row.identity not in self._settled:
+                    self._rows.setdefault(row.identity, row)
+            self._shrink()
+
+    def written(self, most: int) -> tuple[Sequence[Row], Sequence[str]]:
+        """The newest messages: those that wait, and the identities of those that do not."""
+        with self._lock:
+            return list(self._rows.values())[-most:], list(self._settled)[-most:]
 
     def _is_wanted(self, row: Row) -> bool:
         if row.identity in self._rows or row.identity in self._settled:

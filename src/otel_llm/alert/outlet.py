@@ -150,7 +150,7 @@ class Post:
     def take(self, plan: Plan) -> None:
         """Deliver by ``plan`` from now on."""
         self._plan = plan
-        self._ledger = None  # the next `deliver` looks what waits for whom
+        self.look()
 
     def address(self, news: Sequence[Message], firing: Sequence[Message], owed: Sequence[Message]) -> Sequence[Row]:
         """A row for each receiver that is to hear of it."""
@@ -187,6 +187,10 @@ class Post:
         for name in self._plan.receivers:
             if fresh or name in expected:
                 self._rouse(self._desks.setdefault(name, Desk(name)))
+
+    def look(self) -> None:
+        """Have the next `deliver` look what waits for whom."""
+        self._ledger = None
 
     def stop(self) -> None:
         """Send nothing more; what waits is in the ledger."""

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator
 from math import ceil, log2
 from typing import Any, Final, Self
 
-SLOT: Final = 5.0
+from otel_llm import ledger
+
+SLOT: Final = ledger.SLOT
 """Width of a slot [s]; windows are multiples of it."""
 
 MINUTE: Final = 60.0

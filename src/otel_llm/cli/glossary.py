@@ -1256,6 +1256,24 @@ _SETTING_TERMS: Final = (
         source="user",
         words=("webhook", "slack", "discord"),
     ),
+    Term(
+        name="redis.url",
+        kind="setting",
+        meaning="A Redis by which several hosts are judged as one, as redis-py takes it: `redis://`, `rediss://` "
+        "(TLS), `unix://`, any node of a cluster, or `redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB`. It may hold a "
+        "password, and is shown without. Needs `pip install 'otel-llm[redis]'`.",
+        absent="each host is judged by itself",
+        source="user",
+        words=("redis", "fleet", "hosts"),
+    ),
+    Term(
+        name="redis.namespace",
+        kind="setting",
+        meaning="Hosts with the same one are judged as one; they are to have the same rules.",
+        absent="`service.name` and `deployment.environment.name` of the resource",
+        source="user",
+        words=("fleet",),
+    ),
 )
 
 _HOST_ATTRIBUTE_TERMS: Final = (

@@ -32,6 +32,9 @@ _RESTING_KEPT: Final = 86_400.0
 _LOG: Final = 4_000_000
 """A write-ahead log longer than this is copied into the database [byte]."""
 
+_COLUMNS: Final = "identity, receiver, message, attempts, next_at, created, boot"
+"""Of a message."""
+
 _CLEANED: Final = 60.0
 """Time between two cleanings [s]."""
 
@@ -44,8 +47,11 @@ class SqliteLedger:
         boot: Which boot of the machine times named ``at`` belong to.
 
     Attributes:
+        stands_in: Never: this is the host's own.
         dropped: Messages that were one too many.
     """
+
+    stands_in = False
 
     def __init__(self, path: Path, boot: str) -> None:
         self.dropped = 0
@@ -171,6 +177,25 @@ class SqliteLedger:
         with self._transaction() as sqlite:
             self._queue(sqlite, rows)
 
+    def note(self, kept: Sequence[Kept], rows: Sequence[Row]) -> None:
+        """Keep alerts and messages as a judge elsewhere decided; messages that are known stay as they are."""
+        with self._transaction() as sqlite:
+            for one in kept:
+                self._keep(sqlite, one)
+            self._queue(sqlite, rows)
+
+    def written(self, most: int) -> tuple[Sequence[Row], Sequence[str]]:
+        """The newest messages: those that wait, and the identities of those that do not."""
+        with self._sqlite() as sqlite:
+            waiting = sqlite.execute(
+                f"SELECT {_COLUMNS} FROM alert_outbox WHERE state = 'pending' ORDER BY id DESC LIMIT ?",  # noqa: S608
+                (most,),
+            ).fetchall()
+            told = sqlite.execute(
+                "SELECT identity FROM alert_outbox WHERE state <> 'pending' ORDER BY id DESC LIMIT ?", (most,)
+            ).fetchall()
+        return [_row(row) for row in reversed(waiting)], [identity for (identity,) in told]
+
     def _queue(self, sqlite: sqlite3.Connection, rows: Sequence[Row]) -> None:
         sqlite.executemany(
             "INSERT OR IGNORE INTO alert_outbox"
@@ -215,23 +240,12 @@ class SqliteLedger:
         """Messages for ``receiver`` whose time has come, oldest first; of one alert only the oldest."""
         with self._sqlite() as sqlite:
             rows = sqlite.execute(
-                "SELECT identity, message, attempts, next_at, created, boot FROM alert_outbox WHERE id IN"
+                f"SELECT {_COLUMNS} FROM alert_outbox WHERE id IN"  # noqa: S608
                 " (SELECT min(id) FROM alert_outbox WHERE receiver = ? AND state = 'pending' GROUP BY fingerprint)"
                 " AND (next_at <= ? OR boot <> ?) ORDER BY id LIMIT ?",
                 (receiver, now, self._boot, most),
             ).fetchall()
-        return [
-            Row(
-                identity=identity,
-                receiver=receiver,
-                message=msgspec.json.decode(message, type=Message),
-                attempts=attempts,
-                next_at=next_at,
-                created=created,
-                boot=boot,
-            )
-            for identity, message, attempts, next_at, created, boot in rows
-        ]
+        return [_row(row) for row in rows]
 
     def claim(self, epoch: int, rows: Sequence[Row], now: float) -> Sequence[Row]:
         """Those of ``rows`` that the judge of ``epoch`` alone may send for `CLAIM` seconds; none once its time is over.
@@ -356,6 +370,20 @@ def _is_wanted(sqlite: sqlite3.Connection, row: Row) -> bool:
     query = "SELECT 1 FROM alert_outbox WHERE receiver = ? AND fingerprint = ? AND state = 'pending'"
     waits = (row.receiver, row.message.fingerprint)
     return not row.message.repeat or sqlite.execute(query, waits).fetchone() is None
+
+
+def _row(found: Sequence[Any]) -> Row:
+    """The message in a row of `_COLUMNS`."""
+    identity, receiver, message, attempts, next_at, created, boot = found
+    return Row(
+        identity=identity,
+        receiver=receiver,
+        message=msgspec.json.decode(message, type=Message),
+        attempts=attempts,
+        next_at=next_at,
+        created=created,
+        boot=boot,
+    )
 
 
 def _json(value: Any) -> str:

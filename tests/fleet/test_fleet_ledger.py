@@ -1,0 +1,237 @@
+"""The ledger of a fleet against a real Redis: two hosts with clocks and stores of their own."""
+
+import time
+
+import pytest
+
+from otel_llm.alert.memory import MemoryLedger
+from otel_llm.fleet.keys import Keys, namespace
+from otel_llm.fleet.ledger import FleetLedger
+from otel_llm.fleet.line import Line
+from otel_llm.fleet.remote import Remote
+from otel_llm.ledger import Kept, LedgerMovedError, Message, Row, Shared
+from otel_llm.store import alerts
+from otel_llm.store.ledger import SqliteLedger
+
+KEYS = Keys("test")
+
+
+class Host:
+    """A machine that was started at another time than others."""
+
+    def __init__(self, redis_server, folder, name, started):
+        self.name, self.started = name, started
+        self.local = SqliteLedger(folder / f"{name}.db", name)
+        self.line = Line(redis_server.url)
+        self.remote = Remote(self.line, KEYS, boot=name, now=self.now, name=name)
+        self.ledger = FleetLedger(self.local, self.remote, self.line, place="there", host=name)
+
+    def now(self):
+        return time.monotonic() - self.started
+
+    def share(self, *slots):
+        """As a step begins; gives whether the ledger moved."""
+        try:
+            self.ledger.share(slots, self.now())
+        except LedgerMovedError:
+            self.ledger.share(slots, self.now())
+            return True
+        return False
+
+    def lease(self):
+        return self.ledger.lease(self.name, self.now())
+
+    def kept(self, state="firing", begun=1.0, fingerprint="f"):
+        return Kept(
+            fingerprint=fingerprint,
+            rule="R",
+            digest="d",
+            state=state,
+            content={"fired_at": begun},
+            labels={},
+            at=self.now(),
+            wall=time.time(),
+            boot=self.name,
+        )
+
+    def slot(self, content, ago=0.0, reach=10):
+        number = int((self.now() - ago) / 5)
+        return Shared(
+            group="g",
+            key=("m",),
+            worker=self.name,
+            number=number,
+            until=number + reach,
+            content=content,
+            boot=self.name,
+        )
+
+
+@pytest.fixture
+def hosts(redis_server, tmp_path):
+    return Host(redis_server, tmp_path, "a", -1000.0), Host(redis_server, tmp_path, "b", -77_777.7)
+
+
+def row(status="firing", receiver="ops", begun=1.0, **settings):
+    said = Message(
+        status=status, labels={}, annotations={}, starts_at=begun, ends_at=None, fingerprint="f", episode=1, **settings
+    )
+    return Row(identity=f"{receiver}:{said.identity}", receiver=receiver, message=said, created=time.time())
+
+
+def test_the_first_step_joins(hosts):
+    assert all(host.share() for host in hosts)
+    assert all(host.ledger.joined and not host.ledger.stands_in for host in hosts)
+
+
+def test_one_host_judges(hosts):
+    a, b = hosts
+    a.share(), b.share()
+    assert a.lease() == 1
+    assert b.lease() is None
+    assert a.lease() == 1
+    a.ledger.release("a")
+    assert b.lease() == 2
+
+
+def test_another_host_judges_within_three_seconds(hosts):
+    a, b = hosts
+    a.share(), b.share()
+    a.lease()
+    since = time.monotonic()
+    while b.lease() is None:
+        time.sleep(0.1)
+    assert time.monotonic() - since < 3.0
+
+
+def test_slots_are_told_on_each_host_s_own_clock_and_replaced(hosts):
+    a, b = hosts
+    a.share(), b.share()
+    a.share(a.slot([1]), a.slot([7], ago=100.0, reach=60))
+    told, mark = b.ledger.shared(0, "b")
+    assert sorted(one.content for one in told) == [[1], [7]]
+    newest, older = sorted(told, key=lambda one: -one.number)
+    assert 0 <= b.now() / 5 - newest.number < 3
+    assert newest.number - older.number == 20
+    assert (newest.boot, newest.key) == ("b", ("m",))
+    a.share(a.slot([2]))
+    again, mark = b.ledger.shared(mark, "b")
+    assert [one.content for one in again] == [[2]]
+    assert again[0].number == newest.number
+    assert b.ledger.shared(mark, "b") == ([], mark)
+    assert a.ledger.shared(0, "a")[0] == []
+
+
+def test_what_is_kept_is_known_to_all_hosts_and_written_down_there(hosts):
+    a, b = hosts
+    a.share(), b.share()
+    assert a.ledger.commit(a.lease(), [a.kept()], [])
+    (kept,) = b.ledger.kept()
+    assert (kept.state, kept.boot) == ("firing", "b")
+    assert abs(kept.at - b.now()) < 1.0
+    b.share()
+    b.lease()
+    assert [one.state for one in b.local.kept()] == ["firing"]
+    assert [one.state for one in a.local.kept()] == ["firing"]
+
+
+def test_a_former_judge_keeps_nothing(hosts):
+    a, b = hosts
+    a.share(), b.share()
+    epoch = a.lease()
+    a.ledger.release("a")
+    b.lease()
+    assert not a.ledger.commit(epoch, [a.kept()], [row()])
+    assert not b.ledger.due("ops", b.now() + 60, 10)
+
+
+def test_a_message_is_queued_once_even_after_it_was_sent(hosts):
+    a, b = hosts
+    a.share(), b.share()
+    epoch = a.lease()
+    a.ledger.commit(epoch, [], [row()])
+    (waiting,) = a.ledger.due("ops", a.now(), 10)
+    assert b.ledger.due("ops", b.now(), 10) == ()
+    a.ledger.settle(waiting, "sent", 0.0, None)
+    a.ledger.commit(epoch, [], [row(), row(repeat=1)])
+    assert [one.message.repeat for one in a.ledger.due("ops", a.now(), 10)] == [1]
+    a.ledger.commit(epoch, [], [row(repeat=2)])
+    assert len(a.remote.due("ops", a.now(), 10)) == 1
+
+
+def test_an_end_is_told_where_its_beginning_was(hosts):
+    a, _ = hosts
+    a.share()
+    epoch = a.lease()
+    a.ledger.commit(epoch, [], [row("resolved")])
+    assert not a.ledger.due("ops", a.now(), 10)
+    a.ledger.commit(epoch, [], [row(), row("resolved")])
+    (first,) = a.ledger.due("ops", a.now(), 10)
+    a.ledger.settle(first, "again", a.now() + 9, "503")
+    assert not a.ledger.due("ops", a.now(), 10)
+    (again,) = a.ledger.due("ops", a.now() + 10, 10)
+    assert (again.message.status, again.attempts) == ("firing", 1)
+    a.ledger.settle(again, "sent", 0.0, None)
+    assert [one.message.status for one in a.ledger.due("ops", a.now(), 10)] == ["resolved"]
+
+
+def test_a_message_that_is_withdrawn_may_be_queued_again(hosts):
+    a, _ = hosts
+    a.share()
+    epoch = a.lease()
+    a.ledger.commit(epoch, [], [row()])
+    a.ledger.settle(row(), "withdrawn", 0.0, None)
+    assert not a.ledger.due("ops", a.now(), 10)
+    a.ledger.commit(epoch, [], [row()])
+    assert a.ledger.due("ops", a.now(), 10)
+
+
+def test_a_silence_said_on_one_host_holds_on_all(hosts, tmp_path):
+    a, b = hosts
+    a.share(), b.share()
+    a.lease()
+    alerts.silence(tmp_path / "b.db", {"alertname": "R"}, seconds=60.0, author="me", comment="")
+    b.lease()
+    a.ledger._silences_at = float("-inf")
+    a.lease()
+    assert [one.matchers for one in a.ledger.silences(time.time())] == [{"alertname": "R"}]
+
+
+def test_everything_in_redis_ends_by_itself(hosts, redis_server):
+    a, b = hosts
+    a.share(), b.share()
+    a.share(a.slot([1]), a.slot([2], reach=720))
+    epoch = a.lease()
+    a.ledger.commit(epoch, [a.kept()], [row(), row(receiver="x")])
+    a.ledger.settle(row(receiver="x"), "sent", 0.0, None)
+    with redis_server.client() as client:
+        keys = client.keys()
+        assert keys
+        assert all(key.startswith(b"otel_llm:{test}:") for key in keys)
+        assert {key: client.ttl(key) for key in keys if client.ttl(key) < 0} == {}
+
+
+@pytest.mark.parametrize(
+    ("named", "resource", "expected"),
+    [
+        (None, {"service.name": "chat", "deployment.environment.name": "prod"}, "chat/prod"),
+        (None, {"service.name": "unknown_service:python"}, "unknown_service/default"),
+        ("mine", {"service.name": "chat"}, "mine"),
+        ("a{b} c", {}, "a_b__c"),
+    ],
+)
+def test_a_fleet_is_named_by_setting_or_by_service_and_environment(named, resource, expected):
+    assert namespace(named, resource) == expected
+
+
+def test_where_there_is_no_store_memory_stands_in(redis_server):
+    line = Line(redis_server.url)
+    remote = Remote(line, KEYS, boot="m", now=time.monotonic, name="m")
+    ledger = FleetLedger(MemoryLedger(), remote, line, place="there", host="m")
+    with pytest.raises(LedgerMovedError):
+        ledger.share((), 1.0)
+    epoch = ledger.lease("m", 1.0)
+    assert ledger.commit(epoch, [], [row()])
+    redis_server.kill()
+    assert [one.identity for one in ledger.due("ops", time.monotonic(), 10)] == [row().identity]
+    assert ledger.stands_in
