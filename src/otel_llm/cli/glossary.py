@@ -1272,7 +1272,6 @@ _SETTING_TERMS: Final = (
         meaning="Hosts with the same one are judged as one; they are to have the same rules.",
         absent="`service.name` and `deployment.environment.name` of the resource",
         source="user",
-        words=("fleet",),
     ),
 )
 
