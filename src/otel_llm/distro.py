@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace import TracerProvider, id_generator
 from otel_llm import boundary, config, leaving, logs, semconv, upkeep
 from otel_llm.alert.processor import AlertProcessor
 from otel_llm.alert.settings import Config as AlertConfig
+from otel_llm.gate import importing
 from otel_llm.ledger import Ledger, LocalLedger
 from otel_llm.probe import sources
 from otel_llm.probe.accounts import Accounts
@@ -281,12 +282,13 @@ def _judge(settings: config.Settings) -> None:
 def _load_engine(settings: config.Settings) -> None:
     """Make the engine and start it; on a thread of its own, for its modules take a while to load."""
     with boundary.guard("distro.alerts"):
-        from otel_llm.alert import clock, engine, telling  # noqa: PLC0415
-        from otel_llm.store.ledger import SqliteLedger  # noqa: PLC0415
+        with importing.lock:
+            from otel_llm.alert import clock, engine, telling  # noqa: PLC0415
+            from otel_llm.store.ledger import SqliteLedger  # noqa: PLC0415
 
+            outlet = _outlet(settings.alerts)
         alerts, path = settings.alerts, settings.store.path
         kept = path is not None and settings.store.enabled and STORE in exporter_names("traces", os.environ)
-        outlet = _outlet(alerts)
         judge = engine.Engine(
             _attached["processor"],
             engine.load_rules(alerts.rules, defaults=alerts.defaults, webhook=alerts.webhook),

@@ -19,6 +19,7 @@ from otel_llm.alert.carriage import Result
 from otel_llm.alert.notice import Plan
 from otel_llm.alert.receiver import Email, Receiver, Webhook
 from otel_llm.alert.route import Route, is_silenced
+from otel_llm.gate import importing
 from otel_llm.ledger import LEASE, Ledger, Message, Outcome, Row, Silence
 
 MOST: Final = 1_000
@@ -47,14 +48,17 @@ _FLUSHED: Final = 10_000
 def carry(receiver: Receiver, batch: Batch) -> Result:
     """Send ``batch`` the way that ``receiver`` is reached; that way is loaded where it is taken and not before."""
     if isinstance(receiver.to, Webhook):
-        from otel_llm.alert import webhook  # noqa: PLC0415
+        with importing.lock:
+            from otel_llm.alert import webhook  # noqa: PLC0415
 
         return webhook.send(receiver.to, batch)
     if isinstance(receiver.to, Email):
-        from otel_llm.alert import mail  # noqa: PLC0415
+        with importing.lock:
+            from otel_llm.alert import mail  # noqa: PLC0415
 
         return mail.send(receiver.to, batch)
-    from otel_llm.alert import apprised  # noqa: PLC0415
+    with importing.lock:
+        from otel_llm.alert import apprised  # noqa: PLC0415
 
     return apprised.send(receiver.to, batch)
 

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -18,6 +19,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_llm import boundary, supervisor
+from otel_llm.gate import importing
 from otel_llm.probe.counting import Counts
 from otel_llm.probe.instruments import Instrument
 from otel_llm.probe.reading import Reading, Source
@@ -185,7 +187,9 @@ class Observer:
                 return ()
             if not slot.opened:
                 slot.opened = True
-                slot.source = offer.open()
+                # Opening a slow one takes a driver's time, for which no fork waits.
+                with nullcontext() if offer.slow else importing.lock:
+                    slot.source = offer.open()
             if slot.source is not None:
                 slot.readings = self._counts.since(slot.source.read(now))
         return slot.readings

@@ -16,6 +16,7 @@ import msgspec
 
 from otel_llm import boundary
 from otel_llm.document import Document, Fault, quote, read
+from otel_llm.gate import importing
 from otel_llm.record.price import Price, Rates, Table, names
 
 _PACKAGE: Final = "genai_prices"
@@ -306,7 +307,7 @@ class Best:
             threading.Thread(target=self._load, name="otel-llm-prices", daemon=True).start()
 
     def _load(self) -> None:
-        with boundary.guard("record.prices"):
+        with boundary.guard("record.prices"), importing.lock:
             self._found = GenaiPrices()
 
     @property

@@ -204,10 +204,10 @@ def shared(path: Path | str | None = None, config: Config | None = None) -> Data
 
 
 def _flush_at_exit(database: Database) -> None:
-    """Give what is queued a moment at exit; processes of `multiprocessing` leave by a door of their own."""
+    """Give what is queued a moment at exit; processes of `multiprocessing` and Celery leave by doors of their own."""
     reference = weakref.ref(database)
 
-    def flush() -> None:
+    def flush(**_said: Any) -> None:
         if (alive := reference()) is not None:
             alive.flush(_EXIT_BUDGET)
 
@@ -215,6 +215,9 @@ def _flush_at_exit(database: Database) -> None:
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:
         multiprocessing.Finalize(None, flush, exitpriority=10)
+    celery = sys.modules.get("celery.signals")
+    if celery is not None:  # its pool ends a process by a signal, without any of Python's ways
+        celery.worker_process_shutdown.connect(flush, weak=False)
 
 
 def leak(connection: object) -> None:

@@ -1,0 +1,231 @@
+"""However processes are made, run and ended: each call that came back is stored once, and nothing hangs.
+
+Real servers, real pools, real forks; the model is a server on the loopback that gives an answer the name that the
+caller asked for.
+"""
+
+import collections
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from otel_llm.store.query import Filter, Reader
+from parts.ports import free_ports, is_open
+from parts.processes import started
+
+HERE = Path(__file__).parent / "hosts"
+BIN = Path(sys.executable).parent
+INSTRUMENT = str(BIN / "opentelemetry-instrument")
+EXIT_WITHIN = 8.0
+"""[s] Servers take their time; what is ours of it is 2 s."""
+
+
+class Model(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        said = {"id": asked["user"], "model": "m", "choices": [{"index": 0, "finish_reason": "stop"}]}
+        body = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_said):
+        pass
+
+
+class Place:
+    """A store, a ledger and a model of one's own."""
+
+    def __init__(self, folder, url):
+        self.folder = folder
+        self.store = folder / "calls.db"
+        self.ledger = folder / "ledger"
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | {
+            "MODEL_URL": url,
+            "LEDGER": str(self.ledger),
+            "OTEL_LLM_STORE_PATH": str(self.store),
+            "OTEL_LLM_PROBE_GPU": "false",
+            "PYTHONPATH": str(HERE),
+            "PATH": os.pathsep.join((str(BIN), os.environ["PATH"])),
+        }
+
+    def written(self):
+        return self.ledger.read_text().split() if self.ledger.exists() else []
+
+    def stored(self):
+        """How often each call is in the store."""
+        with Reader(self.store) as store:
+            rows = list(store.calls(Filter(limit=10_000)))
+        return collections.Counter(row.attributes["gen_ai.response.id"] for row in rows)
+
+
+@pytest.fixture
+def place(tmp_path):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model) as model:
+        threading.Thread(target=model.serve_forever, daemon=True).start()
+        yield Place(tmp_path, f"http://127.0.0.1:{model.server_port}/v1/chat/completions")
+        model.shutdown()
+
+
+def assert_all_stored_once(place, number):
+    written, stored = place.written(), place.stored()
+    assert len(written) == number
+    assert sorted(written) == sorted(set(written))
+    assert stored == dict.fromkeys(written, 1)
+
+
+PROGRAMS = {
+    "fork": 15,
+    "fork_twice": 9,
+    "fork_unhooked": 12,
+    "mp_fork": 9,
+    "mp_spawn": 9,
+    "mp_forkserver": 9,
+    "pool": 6,
+    "executor": 6,
+    "daemon_threads": 9,
+    "at_exit": 7,
+    "at_exit_only": 3,
+}
+"""How many calls each program makes."""
+
+
+def run(place, *command, **environ):
+    return subprocess.run(
+        command, env=place.environ | environ, cwd=HERE, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "way"),
+    [*((name, "command") for name in PROGRAMS), *((name, "code") for name in ("mp_spawn", "fork_unhooked", "at_exit"))],
+)
+def test_every_call_of_a_program_is_stored_once(place, program, way):
+    if way == "command":
+        done = run(place, INSTRUMENT, sys.executable, "programs.py", program)
+    else:
+        done = run(place, sys.executable, "programs.py", program, INSTRUMENT_IN_CODE="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert_all_stored_once(place, PROGRAMS[program])
+
+
+GUNICORN = ["gunicorn", "-w", "2", "-b", "127.0.0.1:{port}", "--graceful-timeout", "5"]
+SERVERS = {
+    "gunicorn-sync-max-requests": [*GUNICORN, "--max-requests", "4", "web:wsgi"],
+    "gunicorn-gthread-preload": [*GUNICORN, "-k", "gthread", "--threads", "3", "--preload", "web:wsgi"],
+    "gunicorn-gevent": [*GUNICORN, "-k", "gevent", "web:wsgi"],
+    "gunicorn-gevent-preload": [*GUNICORN, "-k", "gevent", "--preload", "web:wsgi"],
+    "gunicorn-uvicorn": [*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", "web:asgi"],
+    "uvicorn-workers": ["uvicorn", "--workers", "2", "--port", "{port}", "--log-level", "warning", "web:asgi"],
+    "uwsgi": [
+        *("uwsgi", "--master", "--processes", "2", "--http", "127.0.0.1:{port}", "--enable-threads"),
+        *("--die-on-term", "--wsgi", "web:wsgi", "--pythonpath", str(HERE)),
+    ],
+}
+REQUESTS = 20
+
+
+def visit(port, names):
+    """Ask for each of ``names``; the processes that answered."""
+    pids = set()
+    for name in names:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=20) as answer:
+            pids.add(int(answer.read()))
+    return pids
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", SERVERS)
+def test_every_call_of_a_server_s_workers_is_stored_once(place, server):
+    (port,) = free_ports(1)
+    command = [part.format(port=port) for part in SERVERS[server]]
+    log = place.folder / "log"
+    with started(
+        [INSTRUMENT, str(BIN / command[0]), *command[1:]],
+        log=log,
+        ready=lambda: is_open(port),
+        environ=place.environ,
+    ) as process:
+        threads = [
+            threading.Thread(target=visit, args=(port, [f"{way}-{number}" for number in range(REQUESTS // 2)]))
+            for way in ("a", "b")
+        ]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        ending = time.monotonic()
+        process.terminate()
+        process.wait(EXIT_WITHIN)
+        assert time.monotonic() - ending < EXIT_WITHIN
+    assert "Traceback" not in log.read_text()
+    assert_all_stored_once(place, REQUESTS)
+
+
+@pytest.mark.slow
+def test_every_call_is_stored_once_when_a_server_is_told_to_reload(place):
+    (port,) = free_ports(1)
+    command = [part.format(port=port) for part in [*GUNICORN, "web:wsgi"]]
+    with started(
+        [INSTRUMENT, str(BIN / command[0]), *command[1:]],
+        log=place.folder / "log",
+        ready=lambda: is_open(port),
+        environ=place.environ,
+    ) as process:
+        before = visit(port, [f"before-{number}" for number in range(6)])
+        process.send_signal(signal.SIGHUP)
+        after, number = set(before), 0
+        deadline = time.monotonic() + 20
+        while after & before and time.monotonic() < deadline:
+            time.sleep(0.2)
+            after = visit(port, [f"after-{number}-{again}" for again in range(4)])
+            number += 1
+        assert not after & before
+        process.terminate()
+        process.wait(EXIT_WITHIN)
+    assert_all_stored_once(place, 6 + 4 * number)
+
+
+@pytest.mark.slow
+def test_every_task_of_a_worker_of_celery_is_stored_once_where_each_has_a_process_of_its_own(place):
+    broker = place.folder / "broker"
+    (broker / "control").mkdir(parents=True)
+    place.environ["BROKER"] = str(broker)
+    ask = "import tasks; [tasks.ask.delay(f'task-{number}') for number in range(6)]"
+    done = run(place, sys.executable, "-c", ask)
+    assert done.returncode == 0, done.stderr
+    worker = ["-A", "tasks", "worker", "--pool", "prefork", "-c", "2", "--max-tasks-per-child", "1", "-l", "WARNING"]
+    log = place.folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [INSTRUMENT, str(BIN / "celery"), *worker, "--without-gossip", "--without-mingle"],
+            env=place.environ | {"C_FORCE_ROOT": "1"},
+            cwd=HERE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 40
+        while len(place.written()) < 6 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        process.terminate()
+        process.wait(EXIT_WITHIN * 2)
+    assert "Traceback" not in log.read_text()
+    assert_all_stored_once(place, 6)
