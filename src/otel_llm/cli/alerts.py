@@ -37,6 +37,11 @@ _TURNS: Final = (
     Column(title="REASON", rank=1),
     Column(title="LABELS", rank=0, shrink=20),
 )
+_SHORTEST: Final = 0.2
+"""Between two looks [s]."""
+
+_PATIENCE: Final = 5.0
+_NONE: Final = "No alert is pending or fires."
 _STYLES: Final = {"firing": "red", "pending": "yellow", "resolved": "green"}
 
 
@@ -71,21 +76,26 @@ def list_(ctx: click.Context, *, db: Path | None, as_json: bool) -> None:
 @options.db_option
 @click.pass_context
 def watch(ctx: click.Context, *, once: bool, interval: Duration, db: Path | None) -> None:
-    """Show alerts as they change, until Ctrl-C."""
+    """Show alerts as they change, until Ctrl-C; waits for a store that does not exist yet."""
     if once:
         ctx.invoke(list_, db=db, as_json=False)
         return
+    if not (path := options.store_path(db)).exists():
+        click.echo(f"Waiting for {path} (nothing recorded yet)", err=True)
     console = output.console()
     if not console.is_terminal:
-        _follow(db, max(0.2, interval))
+        _follow(db, max(_SHORTEST, interval))
         return
     with Live(console=console, screen=False, auto_refresh=False) as live:
         while True:
             with console.capture() as captured:
                 console.print(Text(time.strftime("%H:%M:%S"), style="dim"))
-                _print(_look(db))
+                if found := _seen(db):
+                    _print(found)
+                else:
+                    console.print(_NONE)
             live.update(Text.from_ansi(captured.get()), refresh=True)
-            time.sleep(max(0.2, interval))
+            time.sleep(max(_SHORTEST, interval))
 
 
 @command.command(cls=options.Command)
@@ -129,11 +139,25 @@ def _look(db: Path | None) -> list[Instance]:
     return silenced(instances(kept, in_force(None).rules, time.time()), silences, time.time())
 
 
+def _seen(db: Path | None) -> list[Instance]:
+    """As `_look`; none where there is no store, and one that is being made is given a moment."""
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _look(db)
+        except options.NoData:
+            return []
+        except options.Failure:
+            if time.monotonic() >= patience:
+                raise
+        time.sleep(_SHORTEST)
+
+
 def _follow(db: Path | None, interval: float) -> None:
     """Into a pipe: one line for each change."""
     before: dict[str, str] = {}
     while True:
-        now = {one.fingerprint: one for one in _look(db)}
+        now = {one.fingerprint: one for one in _seen(db)}
         for fingerprint, one in now.items():
             if before.get(fingerprint) != one.state:
                 click.echo(f"{time.strftime('%H:%M:%S')}  {one.state}  {one.alert}  {one.shown_labels}")
@@ -143,7 +167,7 @@ def _follow(db: Path | None, interval: float) -> None:
 
 def _print(found: Sequence[Instance]) -> None:
     if not found:
-        click.echo("No alert is pending or fires.", err=True)
+        click.echo(_NONE, err=True)
         return
     rows = [
         [
