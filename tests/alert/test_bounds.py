@@ -235,6 +235,45 @@ def test_what_makes_no_sense_is_refused_with_its_place(text, fault):
     assert str(found).endswith(fault)
 
 
+@pytest.mark.parametrize(
+    "attribute",
+    ["gen_ai.input.messages", "gen_ai.prompt.0.content", "input.value", "http.request.header.authorization"],
+)
+def test_what_holds_texts_or_keys_is_never_a_label(attribute):
+    text = f"groups: [{{name: g, rules: [{{alert: A, signal: cost, threshold: 1, by: [{attribute}]}}]}}]"
+    (fault,) = interpret(text.replace("threshold", "allow_unbounded: true, threshold")).faults
+    assert f"by: expected attributes that hold no prompts, answers, error texts or headers, found {attribute}" in str(
+        fault
+    )
+
+
+def test_no_word_of_a_prompt_is_in_what_is_told_or_kept():
+    (rule,) = rules(ERRORS.replace("threshold", "annotations: {s: '{{ value }} {{ labels.prompt }}'}, threshold"))
+    board = Board([rule])
+    judge = Judge([rule], board)
+    words = "the patient's name"
+    call(board, START, error="500", prompt=words, **{semconv.INPUT_MESSAGES: words, semconv.REQUEST_MODEL: "m"})
+    (change,) = judge.tick(START, START)
+    assert words not in repr(message.write(change))
+    assert words not in repr(change.alert)
+    assert words not in repr([slot.pack() for *_, slot in board.changed(0)])
+
+
+@pytest.mark.parametrize("pairs", ["A>A", "A>B B>A", "A>B B>C C>A"])
+def test_alerts_that_inhibit_each_other_in_a_circle_are_a_fault_and_one_pair_is_left_out(pairs):
+    listed = "".join(f"\n- {{source: {pair[0]}, target: {pair[2]}}}" for pair in pairs.split())
+    three = "".join(f"\n  - {{alert: {name}, signal: cost, threshold: 1}}" for name in "ABC")
+    found = interpret(f"inhibit:{listed}\ngroups:\n- name: g\n  rules:{three}\n")
+    (fault,) = found.faults
+    assert "expected no circle" in str(fault)
+    assert len(found.inhibit) == len(pairs.split()) - 1
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "{a: " * 5000, "a:\n" + " - " * 5000])
+def test_what_is_nested_without_end_is_a_fault(text):
+    assert interpret(text).faults
+
+
 def test_a_bomb_is_a_fault_and_costs_no_memory():
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{chr(98 + n)}: &{chr(98 + n)} [{','.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(9)

@@ -111,6 +111,23 @@ def test_two_judges_send_a_message_once_while_the_first_one_s_receiver_hangs(led
     assert len(hook.requests) == 1
 
 
+# --- an outage of the receiver -------------------------------------------------------------------------------------
+
+
+def test_a_receiver_that_is_down_five_minutes_hears_of_an_alert_that_goes_on_firing_once(office, hook):
+    """The whole of it, engine, store and delivery: eight to fourteen refused tries, one firing, one resolved."""
+    up_at = office.clock.boot + 300
+    hook.answer = lambda _: Answer(503 if office.clock.boot < up_at else 200)
+    office.run(400, failing=True)
+    refused = [request for request in hook.requests[:-1] if request.json["status"] == "firing"]
+    assert 8 <= len(refused) <= 14
+    office.run(60, failing=False)
+    taken = hook.requests[len(refused) :]
+    assert [request.json["status"] for request in taken] == ["firing", "resolved"]
+    assert len({request.headers["Idempotency-Key"] for request in (*refused, taken[0])}) == 1
+    assert taken[0].json["alerts"][0]["startsAt"] == taken[1].json["alerts"][0]["startsAt"]
+
+
 # --- a stand-in ---------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,15 @@ UNBOUNDED: Final = frozenset(
 )
 """Attributes with a new value for every call or user: as ``by`` they would make a series each."""
 
+TEXTS: Final = (
+    *semconv.CONTENT,
+    *("gen_ai.prompt", "gen_ai.completion", "llm.prompts", "llm.completions"),
+    *("llm.input_messages", "llm.output_messages", "input.value", "output.value"),
+    *("traceloop.entity.input", "traceloop.entity.output", "exception.", "error.message", "url.query"),
+    *("http.request.header.", "http.response.header."),
+)
+"""How the names of attributes begin that hold prompts, answers, error texts or headers: they are never labels."""
+
 _OPS: Final = (">", ">=", "<", "<=")
 _RESERVED_LABELS: Final = frozenset({NAME, REASON, SCOPE, "alertstate"})
 
@@ -318,6 +327,8 @@ def _group(about: Signal, pick: Pick, ground: Pick) -> Group:
         by = ground.names("by") or ()
     allowed = ground.truth("allow_unbounded", default=False)
     for name in by:
+        if name.startswith(TEXTS):
+            pick.fail("by", "attributes that hold no prompts, answers, error texts or headers", name)
         if name in UNBOUNDED and not allowed:
             hint = "allow_unbounded: true takes it all the same"
             pick.fail("by", "attributes with few values", name, hint)
