@@ -10,7 +10,11 @@ KEYS: Final[Mapping[str, tuple[str, str, str]]] = {
     "stat": ("a statistic", "the signal's", "Of the window's samples."),
     "window": ("duration, 5s to 6h in steps of 5s", "5m", "How far back samples count."),
     "where": ("attributes with their values", "all calls", "Which calls or readings count."),
-    "by": ("attributes", "none", "Attributes that tell alerts apart; they are its labels, with `_` for dots. None that holds texts or headers."),
+    "by": (
+        "attributes",
+        "none",
+        "Attributes that tell alerts apart; they are its labels, with `_` for dots. None that holds texts or headers.",
+    ),
     "op": ("`>`, `>=`, `<`, `<=`", "`>`", "The side of the threshold that is bad."),
     "threshold": ("number, in the signal's unit", "", "The bound."),
     "resolve_threshold": ("number, in the signal's unit", "`threshold`", "The bound while it fires."),
