@@ -70,10 +70,15 @@ class ending:  # noqa: N801 - read as a verb: ``with ending(recording):``
     ) -> bool:
         if error is None or not isinstance(error, Exception):
             return False
-        swallow("record.end", error)
-        with guard("record.end"):
-            self.call.give_up()
+        give_up(self.call, error)
         return True
+
+
+def give_up(call: Endable, error: Exception) -> None:
+    """Swallow ``error``, which kept ``call`` from being followed, and have it end: `ending` for the hottest places."""
+    swallow("record.end", error)
+    with guard("record.end"):
+        call.give_up()
 
 
 def swallow(where: str, error: Exception) -> None:

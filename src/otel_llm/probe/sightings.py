@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from otel_llm import boundary, semconv
+from otel_llm import boundary, semconv, shortcut
 
 MOST_SERVERS: Final = 16
 """Servers that are looked at."""
@@ -32,8 +32,7 @@ class Sightings(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Look at where a finished call went."""
         try:
-            attributes: Any = span._attributes  # noqa: SLF001
-            attributes = attributes._dict  # noqa: SLF001 - `span.attributes` copies
+            attributes = shortcut.attributes(span)
             if attributes.get(semconv.PROVIDER_NAME) in KINDS:
                 self._see(attributes)
         except Exception as error:  # noqa: BLE001 - the host's path; cheaper than `guard`

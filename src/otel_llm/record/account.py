@@ -73,7 +73,8 @@ def draw_up(opening: Opening, attempt: Attempt, head: Head | None, reading: Read
         _add_head(told, head)
     if reading is not None:
         _add_reading(told, reading)
-        _add_times(told, reading, attempt.started_at, end.at)
+        if reading.is_stream:
+            _add_times(told, reading, attempt.started_at, end.at)
     return Call(**told)
 
 
@@ -102,12 +103,13 @@ def _add_head(told: dict[str, Any], head: Head) -> None:
     told.update(head.told())
     if head.input_tokens is not None or head.output_tokens is not None:
         told["usage_source"] = semconv.USAGE_SOURCE_PROVIDER
-    _name_better(told, head.provider)
+    if head.provider is not None:
+        _name_better(told, head.provider)
 
 
-def _name_better(told: dict[str, Any], provider: str | None) -> None:
+def _name_better(told: dict[str, Any], provider: str) -> None:
     """Take a server's own word for who it is, where only the format's default stands: OpenAI's, at another host."""
-    if provider and told["provider"] == "openai" and not told["server_address"].endswith(_OPENAI):
+    if told["provider"] == "openai" and not told["server_address"].endswith(_OPENAI):
         told["provider"] = provider
 
 
@@ -116,7 +118,8 @@ _OPENAI: Final = ("openai.com", "openai.azure.com")
 
 def _add_reading(told: dict[str, Any], reading: Reading) -> None:
     facts = reading.facts
-    _name_better(told, facts.provider)
+    if facts.provider is not None:
+        _name_better(told, facts.provider)
     told.update(facts.told())
     if facts.finish:
         told["finish_reasons"] = tuple(reason for _, reason in sorted(facts.finish.items()))
@@ -136,8 +139,6 @@ def _may_be_estimated(told: dict[str, Any]) -> bool:
 
 def _add_times(told: dict[str, Any], reading: Reading, started_at: float, ended_at: float) -> None:
     """What only a stream has: first chunk, first token, pace."""
-    if not reading.is_stream:
-        return
     told["stream_chunks"] = reading.chunks
     if not reading.timed:
         return

@@ -94,10 +94,21 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def told(self) -> dict[str, Any]:
         """What is known of the call, as fields of a `otel_llm.calls.Call`."""
-        known: dict[str, Any] = msgspec.to_builtins(self)
-        for name in ("provider", "finish", "promised", "done", "failed", "error_message"):
-            known.pop(name, None)
-        return known
+        said = {  # name by name: half of what a loop over names would take, at the end of every call
+            "response_model": self.response_model,
+            "response_id": self.response_id,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cache_read_input_tokens": self.cache_read_input_tokens,
+            "cache_creation_input_tokens": self.cache_creation_input_tokens,
+            "reasoning_output_tokens": self.reasoning_output_tokens,
+            "service_tier": self.service_tier,
+            "server_queue_time": self.server_queue_time,
+            "server_prefill_time": self.server_prefill_time,
+            "server_decode_time": self.server_decode_time,
+            "error_code": self.error_code,
+        }
+        return {name: value for name, value in said.items() if value is not None}
 
 
 class Format(Protocol):
@@ -176,15 +187,17 @@ _STANDARD: Final = frozenset({"auto", "default", "standard", "on_demand", "stand
 def count(value: object) -> int | None:
     """``value`` as a number of things, or ``None`` when it is none."""
     # Up to what JSON keeps exact; a sum of a few still fits 64 bits.
-    if isinstance(value, float) and value.is_integer():
-        return int(value) if 0 <= value < 1 << 53 else None
-    return value if type(value) is int and 0 <= value < 1 << 53 else None
+    if type(value) is int:
+        return value if 0 <= value < 1 << 53 else None
+    return int(value) if isinstance(value, float) and value.is_integer() and 0 <= value < 1 << 53 else None
 
 
 def first_count(holder: Mapping[str, Any], *names: str) -> int | None:
     """The first of ``names`` under which ``holder`` has a count."""
     for name in names:
         value = holder.get(name)
+        if type(value) is int and 0 <= value < 1 << 53:
+            return value
         if value is not None and (found := count(value)) is not None:
             return found
     return None

@@ -41,11 +41,19 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
     def told(self) -> dict[str, Any]:
         """What it says of the call, as fields of a `otel_llm.calls.Call`."""
-        said: dict[str, Any] = msgspec.to_builtins(self)
-        said["status_code"] = said.pop("status")
-        for name in ("content_type", "content_encoding", "provider", "location", "reset_requests", "reset_tokens"):
-            said.pop(name, None)
-        return said
+        said = {
+            "status_code": self.status,
+            "limit_requests": self.limit_requests,
+            "limit_tokens": self.limit_tokens,
+            "remaining_requests": self.remaining_requests,
+            "remaining_tokens": self.remaining_tokens,
+            "retry_after": self.retry_after,
+            "server_queue_time": self.server_queue_time,
+            "server_decode_time": self.server_decode_time,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+        }
+        return {name: value for name, value in said.items() if value is not None}
 
     @property
     def tells_limits(self) -> bool:

@@ -2,10 +2,16 @@
 
 At most five instrument calls for an inference: counts that need no distribution are kept in a table and observed when
 a reader collects. Attributes come from a short allow-list; the table is bounded like the SDK's own.
+
+What a call ends with is put down on its thread and measured on another, soon after, or by the reader that collects
+first: the SDK's records take longer than the rest of the recording. A reader sees every call that ended before it.
 """
 
+import functools
+import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -18,9 +24,25 @@ from otel_llm.calls import Call
 from otel_llm.record import cost, queues
 from otel_llm.record.head import Head
 from otel_llm.record.limits import Limits, Said
+from otel_llm.record.transport import reaper
 
 _Key = tuple[tuple[str, str | bool | int | None], ...]
+_Ended = tuple[Call, float, Context, bool]
+"""What `ClientMetrics.record` is given."""
+
 _MAX_SERIES: Final = 2000
+_MOST_WAITING: Final = 4096
+"""Finished calls that wait to be measured; beyond, whoever ends one measures the oldest."""
+
+_AT_ONCE: Final = 8
+"""Calls that are measured before the processor is left to others for a moment."""
+
+_REST: Final = 0.002
+"""How long it is left to them [s]."""
+
+_PATIENCE: Final = 1.0
+"""How long a reader waits for a call that is being measured [s]."""
+
 _OVERFLOW: Final[_Key] = ((semconv.METRIC_OVERFLOW, True),)
 
 
@@ -43,6 +65,10 @@ class ClientMetrics:
     """The instruments of one meter."""
 
     def __init__(self, meter: Meter) -> None:
+        self._pid = os.getpid()
+        self._ended: deque[_Ended] = deque()
+        self._asked = False
+        self._measuring = threading.Lock()
         self._lock = threading.Lock()
         self._operations: dict[_Key, int] = {}
         self._active: dict[_Key, int] = {}
@@ -121,8 +147,9 @@ class ClientMetrics:
     def begin(self, key: _Key) -> None:
         """An inference of ``key`` is in flight."""
         with self._lock:
-            if key in self._active or len(self._active) < _MAX_SERIES:
-                self._active[key] = self._active.get(key, 0) + 1
+            number = self._active.get(key, 0)
+            if number or key in self._active or len(self._active) < _MAX_SERIES:
+                self._active[key] = number + 1
 
     def end(self, key: _Key) -> None:
         """An inference of ``key`` is in flight no more."""
@@ -139,6 +166,59 @@ class ClientMetrics:
             context: Holds the call's span, for exemplars.
             shared: Also with the convention's instruments, which another instrumentation may record by itself.
         """
+        if self._pid != os.getpid():
+            self._begin_anew()
+        ended = self._ended
+        ended.append((call, duration, context, shared))
+        if len(ended) > _MOST_WAITING:
+            self._measure_oldest()
+        if not self._asked:
+            self._asked = True
+            reaper.attend()
+            reaper.take(self)
+
+    def close(self) -> None:
+        """Measure what waits, on the reaper's thread: a little of it, and the rest in another turn."""
+        self._asked = False
+        if self._pid != os.getpid():
+            self._begin_anew()
+        for _ in range(_AT_ONCE):
+            if not self._ended:
+                return
+            self._measure_oldest()
+        self._asked = True
+        reaper.rest(_REST)
+        reaper.take(self)
+
+    def give_up(self) -> None:
+        """A fault of ours ended a turn; the next call asks for another."""
+
+    def measure(self) -> None:
+        """Measure all that waits, before a reader collects."""
+        if self._pid != os.getpid():
+            self._begin_anew()
+        if not self._ended and not self._measuring.locked():
+            return
+        for _ in range(len(self._ended) + 1):  # one more: what another thread has in its hands
+            self._measure_oldest()
+
+    def _begin_anew(self) -> None:
+        """In a forked child: what waits is its parent's to measure."""
+        self._ended, self._asked, self._measuring = deque(), False, threading.Lock()
+        self._pid = os.getpid()
+
+    def _measure_oldest(self) -> None:
+        if self._measuring.acquire(timeout=_PATIENCE):
+            try:
+                self._measure(*self._ended.popleft())
+            except IndexError:
+                pass
+            except Exception as error:  # noqa: BLE001 - the boundary
+                boundary.swallow("record.metrics", error)
+            finally:
+                self._measuring.release()
+
+    def _measure(self, call: Call, duration: float, context: Context, shared: bool) -> None:  # noqa: FBT001 - as it was put down
         key = _key(call)
         attributes: dict[str, Any] = dict(key)
         self._count(key, resend=bool(call.resend_count))
@@ -223,6 +303,7 @@ class ClientMetrics:
         return ()
 
     def _observe(self, table: Mapping[_Key, float]) -> Iterable[Observation]:
+        self.measure()
         with self._lock:
             series = list(table.items())
         return [Observation(value, dict(key)) for key, value in series]
@@ -239,6 +320,7 @@ def _key(call: Call) -> _Key:
     return tuple([pair for pair in named if pair[1] is not None])
 
 
+@functools.lru_cache(_MAX_SERIES)
 def identity(operation: str, provider: str | None, model: str | None) -> _Key:
     """What names a series before any answer is known."""
     named = ((semconv.OPERATION_NAME, operation), (semconv.PROVIDER_NAME, provider), (semconv.REQUEST_MODEL, model))

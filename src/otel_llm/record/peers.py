@@ -8,8 +8,7 @@ it says but its operation. `Peers` sees spans begin and end; without it only a c
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from weakref import ref
 
 import msgspec
@@ -18,7 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import Span, SpanKind
 
-from otel_llm import boundary, semconv
+from otel_llm import boundary, semconv, shortcut
 
 if TYPE_CHECKING:
     from otel_llm.calls import Call
@@ -61,8 +60,7 @@ class Told(Protocol):
         """Add what is known: the span is about to end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Own:
+class _Own(NamedTuple):
     """A span of the tap's own."""
 
     span: int
@@ -105,13 +103,13 @@ def part(span: Span, told: Told) -> None:
     _state(span).open.discard(told)
 
 
-def begin(span: Span, parent: Context, started_ns: int) -> None:
-    """The tap began ``span`` of its own, under ``parent``, at ``started_ns`` [ns]."""
-    above = _span_id(trace.get_current_span(parent).get_span_context())
+def begin(span: Span, started_ns: int) -> None:
+    """The tap began ``span`` of its own at ``started_ns`` [ns]."""
+    above = _span_id(getattr(span, "parent", None))
     sibling = _open_sibling(above)
     if sibling is not None and semconv.SCOPE_NAME not in _state(sibling).scopes:
         _supersede(sibling, span, semconv.SCOPE_NAME)
-    _told.set(_Own(span=span.get_span_context().span_id, parent=above, started_ns=started_ns))
+    _told.set(_Own(span.get_span_context().span_id, above, started_ns))
 
 
 def is_told_by_hand(span: Span) -> bool:
@@ -121,9 +119,10 @@ def is_told_by_hand(span: Span) -> bool:
 
 def is_measured(span: Span) -> bool:
     """Whether somebody else records ``gen_ai.client.*`` metrics for the call of ``span``."""
+    if _scope(span).startswith(_MEASURING_SCOPES):
+        return True
     state = getattr(span, _STATE, None)
-    scopes = {_scope(span), *(state.scopes if state is not None else ())}
-    return any(scope.startswith(_MEASURING_SCOPES) for scope in scopes)
+    return state is not None and any(scope.startswith(_MEASURING_SCOPES) for scope in state.scopes)
 
 
 def enrich(span: Span, call: "Call") -> None:
@@ -189,8 +188,13 @@ class Peers(SpanProcessor):
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Find out whether ``span`` tells a call that is told already."""
         try:
+            own = _scope(span) == semconv.SCOPE_NAME
+            if own and span.parent is None:
+                return
             outer = _primary(trace.get_current_span(parent_context))
-            (_place_inference if is_inference(span.attributes) else _place)(span, outer)
+            if own and outer is None:
+                return  # the tap's own, and nobody's beside it
+            (_place_inference if is_inference(shortcut.attributes(span)) else _place)(span, outer)
         except Exception as error:  # noqa: BLE001 - the boundary; a guard costs more, at every span of the process
             boundary.swallow("record.peers", error)
 
@@ -203,7 +207,7 @@ def _place_inference(span: Any, outer: Any) -> None:
             _state(outer).scopes.add(scope)
             _state(span).primary = outer
             _watch_end(span)
-    elif scope != semconv.SCOPE_NAME:
+    else:
         sibling = _open_sibling(_span_id(span.parent))
         if sibling is not None and scope not in {_scope(sibling), *_state(sibling).scopes}:
             _supersede(sibling, span, scope)

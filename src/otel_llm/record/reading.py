@@ -151,7 +151,9 @@ class Reading:
             if not self._buffer.strip():
                 self._buffer = b""
                 return
-            self._framing = framing.choose(self._content_type, self._buffer, array=self._array)
+            plain = self._content_type == "application/json" and self._buffer.startswith(b"{")  # as most are
+            kind = self._content_type
+            self._framing = Framing.WHOLE if plain else framing.choose(kind, self._buffer, array=self._array)
         if self._framing in framing.FOLLOWED:
             self._follow(self._framing, now)
             return
@@ -217,7 +219,9 @@ class Reading:
         if message == framing.DONE:
             self.facts.done = True
             return False
-        value = framing.decode(message)
+        return self._read_value(framing.decode(message))
+
+    def _read_value(self, value: Any) -> bool:
         if isinstance(value, dict):
             return self._format.read(value, self.facts)
         carries = False
@@ -278,7 +282,7 @@ class Reading:
             for line in framing.split(Framing.LINES, body + b"\n")[0]:
                 self._read(line)
         else:
-            self._read(body)
+            self._read_value(value)
             self._whole = value is not None
 
     def _finish_stream(self, kind: Framing, body: bytes, choices: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
@@ -23,7 +23,7 @@ from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 
-from otel_llm import boundary, semconv
+from otel_llm import boundary, semconv, shortcut
 from otel_llm.calls import Call, Value
 from otel_llm.record import framing, peers, queues
 from otel_llm.record.account import Attempt, End, draw_up
@@ -47,6 +47,9 @@ _FROM_START: Final = (
     *(semconv.SERVER_ADDRESS, semconv.SERVER_PORT),
 )
 """What a span says from its start, so that samplers can see it."""
+
+_MOST_STARTS: Final = 1000
+"""Names and attributes of starts that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,7 @@ class Recorder:
         self.registry = Registry.load(config)
         self.capture = _capture(config)
         self.costs = _costs(cost or CostConfig())
+        self.stay = self.costs.stay if self.costs is not None and self.costs.override.gpu_hour else None
         self.open: set[Closing] = set()
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
@@ -129,13 +133,20 @@ class Recorder:
     def price(self, call: Call, seconds: float | None = None, *, counted: bool = True) -> Call:
         """``call`` with what it cost; ``seconds`` is its share of its server's time [s]."""
         if self.costs is not None:
-            with boundary.guard("record.cost"):
+            try:
                 return self.costs.price(call, seconds, counted=counted)
+            except Exception as error:  # noqa: BLE001 - the boundary, cheaper than `guard`
+                boundary.swallow("record.cost", error)
         return call
+
+    def begin_request(self, scheme: str, **said: Any) -> "Recording | None":
+        """`begin`, of a request with these fields: for a shell that cannot import `Request` before it needs it."""
+        return self.begin(Request(**said), scheme)
 
     def begin(self, request: Request, scheme: str) -> "Recording | None":
         """A recording of ``request``, or ``None`` when it is no inference or must not be seen."""
-        if not is_instrumentation_enabled() or otel_context.get_value(UNDER_WAY):
+        context = otel_context.get_current()
+        if context and (not is_instrumentation_enabled() or context.get(UNDER_WAY)):  # an empty one forbids nothing
             return None
         opened = self.registry.open(request)
         return Recording(self, request, scheme, *opened) if opened is not None else None
@@ -211,24 +222,27 @@ class Recording:
         )
         self._key = identity(opening.operation, opening.provider, opening.model)
         parent = otel_context.get_current()
-        outer = peers.outer_span(parent)
+        outer = peers.outer_span(parent) if parent else None
         self._is_outer = outer is not None
         inner = otel_context.set_value(UNDER_WAY, self._once, parent)
         # Last, for a fault after it would leave a span that nobody ends.
         self._span = outer or self._start_span(parent, previous)
         self.context = inner if outer else trace.set_span_in_context(self._span, inner)
         self._counted: list[bool] = []
-        with boundary.guard("record.metrics"):
-            recorder.metrics.begin(self._key)
-            self._counted.append(True)
         self._statement: Statement | None = None
         self._stay: Stay | None = None
-        if recorder.costs is not None:
-            with boundary.guard("record.cost"):
-                self._stay = recorder.costs.stay(request.host, self._attempt.port, started_at)
-        if recorder.witness is not None:
-            with boundary.guard("record.witness"):
+        where = "record.metrics"
+        try:  # one boundary for three: a `guard` each would cost as much as what they do
+            recorder.metrics.begin(self._key)
+            self._counted.append(True)
+            if recorder.stay is not None:
+                where = "record.cost"
+                self._stay = recorder.stay(request.host, self._attempt.port, started_at)
+            if recorder.witness is not None:
+                where = "record.witness"
                 self._statement = recorder.witness(self._attempt.host, self._attempt.port)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            boundary.swallow(where, error)
         recorder.open.add(self)
         if recorder.capture is not None and self._span.is_recording():
             with boundary.guard("record.content"):
@@ -238,23 +252,20 @@ class Recording:
                 peers.join(outer, self)
 
     def _start_span(self, parent: Context, previous: _Sent | None) -> Span:
-        known = Call(
-            operation=self._opening.operation,
-            provider=self._opening.provider,
-            request_model=self._opening.model,
-            server_address=self._attempt.host,
-            server_port=self._attempt.port,
-        )
+        opening, attempt = self._opening, self._attempt
+        name, attributes = _start(opening.operation, opening.provider, opening.model, attempt.host, attempt.port)
         span = self._recorder.tracer.start_span(
-            known.span_name,
+            name,
             context=parent,
             kind=SpanKind.CLIENT,
-            attributes=known.attributes(),
+            attributes=attributes.copy(),  # a sampler may change them
             links=(Link(previous.span),) if previous else (),
             start_time=self._started_ns,
         )
-        with boundary.guard("record.peers"):
-            peers.begin(span, parent, self._started_ns)
+        try:
+            peers.begin(span, self._started_ns)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            boundary.swallow("record.peers", error)
         return span
 
     @property
@@ -283,15 +294,18 @@ class Recording:
 
     def respond(self, status: int, raw_headers: Iterable[tuple[bytes, bytes]]) -> None:
         """The answer's head is here."""
-        with boundary.guard("record.respond"):
+        try:
             self._head = head = read_head(status, raw_headers)
             self._reading = self._read(head)
             if head.tells_limits:
                 self._recorder.metrics.hear(self._limited(), head, self._recorder.clock())
+        except Exception as error:  # noqa: BLE001 - the boundary
+            boundary.swallow("record.respond", error)
 
     def _read(self, head: Head) -> Reading:
         known, clock, kind = self._format, self._recorder.clock, head.content_type
-        inflater = framing.inflater(head.content_encoding, INFLATED, sys.modules)
+        encoding = head.content_encoding
+        inflater = framing.inflater(encoding, INFLATED, sys.modules) if encoding else None
         array = self._opening.array and not head.is_error
         if self._captured is not None:
             with boundary.guard("record.content"):
@@ -371,8 +385,9 @@ class Recording:
             return  # a forked child's copy: the call is its parent's to end
         ended_at = self._recorder.clock()
         try:
-            with boundary.guard("record.end"):
-                self._conclude(outcome, error, ended_at)
+            self._conclude(outcome, error, ended_at)
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            boundary.swallow("record.end", fault)
         finally:
             with boundary.guard("record.metrics"):
                 self._uncount()
@@ -400,7 +415,7 @@ class Recording:
         if self._is_outer:
             peers.enrich(self._span, call)
         else:
-            self._span.set_attributes(_news(call, self._opening))
+            shortcut.add(self._span, _news(call, self._opening))
             if call.outcome == semconv.OUTCOME_ERROR:
                 self._span.set_status(Status(StatusCode.ERROR, self._describe(error)))
         if self._statement is not None:
@@ -412,10 +427,12 @@ class Recording:
             reasons = self._reading.facts.finish if self._reading is not None else {}
             with boundary.guard("record.content"):
                 self._recorder.capture.publish(self._span, self._captured, reasons, call)
-        with boundary.guard("record.metrics"):
+        try:
             if not (self._is_outer and peers.is_told_by_hand(self._span)):
                 shared = not peers.is_measured(self._span)
                 self._recorder.metrics.record(call, ended_at - self._attempt.started_at, self.context, shared=shared)
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            boundary.swallow("record.metrics", fault)
         self._remember(call, ended_at)
 
     def _draw_up(self, reading: Reading | None, end: End) -> Call:
@@ -454,7 +471,8 @@ class Recording:
 
     def _remember(self, call: Call, ended_at: float) -> None:
         """Keep what a resend of this attempt will want to know."""
-        redirect = _redirect(self._head, self._attempt.host, self._path) if self._head is not None else None
+        head = self._head
+        redirect = _redirect(head, self._attempt.host, self._path) if head is not None and head.is_redirect else None
         if call.outcome == semconv.OUTCOME_ERROR or redirect is not None:
             _last_sent.set(
                 _Sent(
@@ -501,14 +519,21 @@ def _retry_count(request: Request) -> int:
 
 
 def _redirect(head: Head, host: str, path: str) -> tuple[str, str] | None:
-    """Host and path of where an answer sends the client, or ``None`` when it does not."""
-    if not head.is_redirect:
-        return None
+    """Host and path of where a redirect sends the client, or ``None`` when that is no address."""
     try:
         target = urlsplit(urljoin(f"//{host}{path}", head.location or ""))
         return target.hostname or host, unquote(target.path)
     except ValueError:
         return None
+
+
+@functools.lru_cache(_MOST_STARTS)
+def _start(
+    operation: str, provider: str | None, model: str | None, host: str, port: int | None
+) -> tuple[str, dict[str, Value]]:
+    """Name and attributes of a span at its start; kept, for most calls are like one before."""
+    known = Call(operation=operation, provider=provider, request_model=model, server_address=host, server_port=port)
+    return known.span_name, known.attributes()
 
 
 def _news(call: Call, opening: Opening) -> dict[str, Value]:

@@ -8,6 +8,7 @@ what it is: the same objects, types, bytes and exceptions.
 import gc
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -162,9 +163,11 @@ class Orphan:
 
     def __del__(self) -> None:
         # No span is ended here: a collector runs anywhere, also inside the locks that ending a span takes.
-        with boundary.guard("record.orphan"):
+        try:
             if not self.recording.ended:
                 reaper.take(self.recording)
+        except Exception as fault:  # noqa: BLE001 - the boundary, cheaper than `guard`
+            boundary.swallow("record.orphan", fault)
 
 
 def ignore(_piece: bytes) -> None:
@@ -190,7 +193,7 @@ _LONGEST_WAIT: Final = 3600.0
 
 
 class _Reaper:
-    """Ends the calls whose answers nobody holds any more, on a thread of its own.
+    """Ends the calls whose answers nobody holds any more, and measures those that ended, on a thread of its own.
 
     `take` may be called from a finaliser at any moment, for it takes no lock; nothing else of ours may.
     """
@@ -228,19 +231,27 @@ class _Reaper:
         self._orphans.append(recording)
         self._loop.wake()
 
+    def rest(self, seconds: float) -> None:
+        """Leave the processor to others for a while [s], on the thread's own time; nobody else waits for it."""
+        if self._loop.is_own:
+            time.sleep(seconds)
+
     def drain(self) -> None:
         """End what waits, now."""
-        with suppress(IndexError):
-            while True:
-                orphan = self._orphans.popleft()
-                with boundary.ending(orphan):
-                    orphan.close()
-                del orphan
+        while self._orphans:
+            self._end_oldest()
+
+    def _end_oldest(self) -> None:
+        with suppress(IndexError):  # another thread was faster
+            orphan = self._orphans.popleft()
+            with boundary.ending(orphan):
+                orphan.close()
 
     def _run(self, loop: supervisor.Loop) -> None:
         while loop.goes_on:
-            self.drain()
-            loop.wait(_LONGEST_WAIT)
+            for _ in range(len(self._orphans)):  # some put themselves down again
+                self._end_oldest()
+            loop.wait(0.0 if self._orphans else _LONGEST_WAIT)
 
 
 reaper: Final = _Reaper()

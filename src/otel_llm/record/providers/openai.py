@@ -165,7 +165,7 @@ def read(message: Mapping[str, Any], facts: Facts) -> bool:
     _read_counts(message, facts)
     if message.get("error"):
         read_error(message, facts)
-    carries = bool(text(message.get("value")))
+    carries = "value" in message and bool(text(message["value"]))
     for position, choice in enumerate(items(message.get("choices"))):
         carries |= _read_choice(mapping(choice), position, facts)
     return carries
@@ -192,7 +192,7 @@ def _read_choice(choice: Mapping[str, Any], position: int, facts: Facts) -> bool
         read_usage(choice["usage"], facts)
     delta = choice.get("delta") or choice.get("message")
     if isinstance(delta, dict):
-        return any(delta.get(name) for name in _OUTPUT)
+        return bool(delta.get("content")) or any(delta.get(name) for name in _OUTPUT)
     return bool(choice.get("text"))
 
 
@@ -205,18 +205,36 @@ _OUTPUT: Final = (
 
 def read_usage(usage: Mapping[str, Any], facts: Facts) -> None:
     """Tokens of a ``usage`` object in OpenAI's spelling and those of its imitators. A later one wins."""
-    inside = _details(usage, "prompt_tokens_details", "input_tokens_details")
-    outside = _details(usage, "completion_tokens_details", "output_tokens_details")
-    told = (
-        ("input_tokens", first_count(usage, "prompt_tokens", "input_tokens")),
-        ("output_tokens", first_count(usage, "completion_tokens", "output_tokens")),
-        ("cache_read_input_tokens", first_count(inside, "cached_tokens") if inside else None),
-        ("reasoning_output_tokens", first_count(outside, "reasoning_tokens") if outside else None),
-        ("cache_creation_input_tokens", first_count(inside, *_WRITTEN) if inside else None),
-    )
-    for name, tokens in told:
+    tokens = first_count(usage, "prompt_tokens", "input_tokens")
+    if tokens is not None:
+        facts.input_tokens = tokens
+    tokens = first_count(usage, "completion_tokens", "output_tokens")
+    if tokens is not None:
+        facts.output_tokens = tokens
+    inside = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    if isinstance(inside, dict):
+        _read_inside(inside, facts)
+    outside = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    if isinstance(outside, dict) and "reasoning_tokens" in outside:
+        tokens = count(outside["reasoning_tokens"])
         if tokens is not None:
-            setattr(facts, name, tokens)
+            facts.reasoning_output_tokens = tokens
+    if not usage.keys() <= _PLAIN:
+        _read_odd_usage(usage, facts)
+
+
+def _read_inside(details: Mapping[str, Any], facts: Facts) -> None:
+    """How much of the input a cache held or took."""
+    tokens = count(details.get("cached_tokens"))
+    if tokens is not None:
+        facts.cache_read_input_tokens = tokens
+    tokens = first_count(details, *_WRITTEN)
+    if tokens is not None:
+        facts.cache_creation_input_tokens = tokens
+
+
+def _read_odd_usage(usage: Mapping[str, Any], facts: Facts) -> None:
+    """What imitators add."""
     if facts.cache_read_input_tokens is None:
         facts.cache_read_input_tokens = first_count(usage, *_CACHED)
     if facts.reasoning_output_tokens is None:
@@ -230,14 +248,13 @@ def read_usage(usage: Mapping[str, Any], facts: Facts) -> None:
 
 _CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
 _WRITTEN: Final = ("cache_write_tokens", "cache_creation_tokens")
-
-
-def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    for name in names:
-        details = usage.get(name)
-        if isinstance(details, dict):
-            return details
-    return {}
+_PLAIN: Final = frozenset(
+    {
+        *("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"),
+        *("prompt_tokens_details", "completion_tokens_details", "input_tokens_details", "output_tokens_details"),
+    }
+)
+"""What `read_usage` itself reads of a usage, and the total."""
 
 
 def _read_server_times(times: Mapping[str, Any], facts: Facts) -> None:

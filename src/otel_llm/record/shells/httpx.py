@@ -6,7 +6,6 @@ innermost byte stream of an answer is wrapped.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import wrapt
@@ -30,26 +29,30 @@ def _begin(request: Any) -> Any:
     recorder = recorder_for(path)
     if recorder is None:
         return None
-    from otel_llm.record.exchange import Request  # noqa: PLC0415 - loaded with the recorder, not by a bystander
-
-    body: bytes | None = None
-    with suppress(Exception):  # a body that is streamed raises RequestNotRead
+    try:
         body = request.content
-    seen = Request(host=url.host, port=url.port, path=path, headers=request.headers, body=body)
-    return recorder.begin(seen, url.scheme)
+    except Exception:  # noqa: BLE001 - one that is streamed raises RequestNotRead
+        body = None
+    return recorder.begin_request(
+        url.scheme, host=url.host, port=url.port, path=path, headers=request.headers, body=body
+    )
 
 
 def _send(wrapped: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request: Any = args[0] if args else kwargs["request"]
     recording = token = None
-    with boundary.guard("record.begin"):
+    try:
         recording = _begin(request)
+    except Exception as fault:  # noqa: BLE001 - the boundary, cheaper than `guard`
+        boundary.swallow("record.begin", fault)
     if recording is None:
         return wrapped(*args, **kwargs)
     extensions = request.extensions
-    with boundary.guard("record.enter"):
+    try:
         request.extensions = {**extensions, "trace": _tracer(recording, extensions.get("trace"))}
         token = recording.enter()
+    except Exception as fault:  # noqa: BLE001 - the boundary
+        boundary.swallow("record.enter", fault)
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
@@ -58,10 +61,14 @@ def _send(wrapped: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwar
         raise
     finally:
         request.extensions = extensions
-        with boundary.guard("record.leave"):
+        try:
             recording.leave(token)
-    with boundary.ending(recording):
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            boundary.swallow("record.leave", fault)
+    try:
         _watch(response, recording, SyncPieces)
+    except Exception as fault:  # noqa: BLE001 - the boundary
+        boundary.give_up(recording, fault)
     return response
 
 
@@ -70,14 +77,18 @@ async def _send_async(
 ) -> Any:
     request: Any = args[0] if args else kwargs["request"]
     recording = token = None
-    with boundary.guard("record.begin"):
+    try:
         recording = _begin(request)
+    except Exception as fault:  # noqa: BLE001 - the boundary, cheaper than `guard`
+        boundary.swallow("record.begin", fault)
     if recording is None:
         return await wrapped(*args, **kwargs)
     extensions = request.extensions
-    with boundary.guard("record.enter"):
+    try:
         request.extensions = {**extensions, "trace": _async_tracer(recording, extensions.get("trace"))}
         token = recording.enter()
+    except Exception as fault:  # noqa: BLE001 - the boundary
+        boundary.swallow("record.enter", fault)
     try:
         response = await wrapped(*args, **kwargs)
     except BaseException as error:
@@ -86,10 +97,14 @@ async def _send_async(
         raise
     finally:
         request.extensions = extensions
-        with boundary.guard("record.leave"):
+        try:
             recording.leave(token)
-    with boundary.ending(recording):
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            boundary.swallow("record.leave", fault)
+    try:
         _watch(response, recording, AsyncPieces)
+    except Exception as fault:  # noqa: BLE001 - the boundary
+        boundary.give_up(recording, fault)
     return response
 
 
@@ -153,9 +168,11 @@ class SyncPieces(_Pieces):
 
     def __iter__(self) -> Iterator[bytes]:
         recording = self.recording
-        feed = ignore
-        with boundary.ending(recording):
+        try:
             feed = recording.feeder()
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            feed = ignore
+            boundary.give_up(recording, fault)
         inner = iter(self._stream)
         try:
             for piece in inner:
@@ -174,8 +191,10 @@ class SyncPieces(_Pieces):
             close = getattr(inner, "close", None)
             if close is not None:
                 close()
-        with boundary.ending(recording):
+        try:
             recording.finish()
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            boundary.give_up(recording, fault)
 
     def close(self) -> None:
         """Close the stream, then end the call if it has not ended."""
@@ -185,8 +204,10 @@ class SyncPieces(_Pieces):
             with boundary.ending(self.recording):
                 fail(self.recording, error)
             raise
-        with boundary.ending(self.recording):
+        try:
             leave(self.recording)
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            boundary.give_up(self.recording, fault)
 
 
 class AsyncPieces(_Pieces):
@@ -196,9 +217,11 @@ class AsyncPieces(_Pieces):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         recording = self.recording
-        feed = ignore
-        with boundary.ending(recording):
+        try:
             feed = recording.feeder()
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            feed = ignore
+            boundary.give_up(recording, fault)
         inner = aiter(self._stream)
         try:
             async for piece in inner:
@@ -217,8 +240,10 @@ class AsyncPieces(_Pieces):
             close = getattr(inner, "aclose", None)
             if close is not None:
                 await close()
-        with boundary.ending(recording):
+        try:
             recording.finish()
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            boundary.give_up(recording, fault)
 
     async def aclose(self) -> None:
         """Close the stream, then end the call if it has not ended."""
@@ -228,5 +253,7 @@ class AsyncPieces(_Pieces):
             with boundary.ending(self.recording):
                 fail(self.recording, error)
             raise
-        with boundary.ending(self.recording):
+        try:
             leave(self.recording)
+        except Exception as fault:  # noqa: BLE001 - the boundary
+            boundary.give_up(self.recording, fault)
