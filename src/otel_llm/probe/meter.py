@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
-from otel_llm import semconv, supervisor
+from otel_llm import listeners, semconv, supervisor
 from otel_llm.probe.card import METER_FIELDS
 from otel_llm.probe.energy import Ledger, Window
-from otel_llm.probe.listener import addresses, listeners
 from otel_llm.probe.nvml import Nvml, library_fault
 
 PERIOD: Final = 0.1
@@ -115,7 +114,7 @@ class Meter:
         except ValueError:
             return False
         if self._own is None:
-            self._own = addresses()  # a fifth of a millisecond, once
+            self._own = listeners.addresses()  # a fifth of a millisecond, once
         return address in self._own
 
     def _run(self, loop: supervisor.Loop) -> None:
@@ -166,7 +165,7 @@ class Meter:
 
     def _scope(self, port: int, now: float) -> frozenset[str] | None:
         """The cards that a server uses; ``None`` where it cannot be told whose processes use them."""
-        pids = listeners(port)
+        pids = listeners.processes(port)
         users: Mapping[str, frozenset[int]] = {card.id: card.processes() for card in self._source.cards(now)}
         if not pids or not any(users.values()):
             return None

@@ -14,14 +14,13 @@ from functools import partial
 from types import GeneratorType
 from typing import Any, Final, Protocol
 
-import psutil
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span
 
-from otel_llm import boundary, semconv
+from otel_llm import boundary, listeners, semconv
 from otel_llm.calls import Call
 from otel_llm.record import peers, recording, transport
 from otel_llm.record.account import UNNAMED_ERROR
@@ -268,8 +267,7 @@ def _listening() -> frozenset[int]:
     """The TCP ports that this process listens on, as of a moment ago."""
     now = time.monotonic()
     if _seen.get("pid") != os.getpid() or now - _seen["at"] > _REMEMBERED:
-        found = psutil.Process().net_connections("tcp")
-        _seen["ports"] = frozenset(one.laddr.port for one in found if one.status == psutil.CONN_LISTEN)
+        _seen["ports"] = listeners.ports()
         _seen["pid"], _seen["at"] = os.getpid(), now
     ports: frozenset[int] = _seen["ports"]
     return ports
