@@ -98,7 +98,7 @@ def test_a_server_on_loopback_is_measured(cards: Cards, meter: Meter, address: s
 
 
 def test_a_server_on_an_address_of_this_host_is_measured(cards: Cards, meter: Meter, monkeypatch):
-    monkeypatch.setattr(meter_module, "addresses", lambda: frozenset({"192.0.2.7"}))
+    monkeypatch.setattr(meter_module.listeners, "addresses", lambda: frozenset({"192.0.2.7"}))
     assert meter.begin("192.0.2.7", 8000) is not None
 
 

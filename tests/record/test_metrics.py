@@ -8,6 +8,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call
+from otel_llm.record import metrics as metrics_module
 from otel_llm.record import queues, transport
 from otel_llm.record.metrics import ClientMetrics, identity
 
@@ -39,6 +40,7 @@ def calls(monkeypatch):
 
 def test_an_inference_is_at_most_five_instrument_calls(recorded, server, calls):
     post(server, "stream")
+    transport.recorder().metrics.measure()
     # The SDK may count spans and points of its own.
     mine = [name for name in calls if name.startswith(("gen_ai.", "otel_llm."))]
     assert sorted(mine) == [
@@ -235,3 +237,67 @@ def test_rate_limits_are_gauges_by_provider_model_and_host(recorded):
 def test_a_provider_without_rate_limits_has_no_gauge_of_them(recorded, server):
     post(server, "stream")
     assert not [name for name in recorded.points() if name.startswith("otel_llm.ratelimit")]
+
+
+@pytest.fixture
+def asleep(monkeypatch):
+    """The reaper's thread takes nothing up."""
+    monkeypatch.setattr(transport.reaper, "take", lambda _one: None)
+
+
+@pytest.fixture
+def held(asleep):
+    """Instruments and the reader that collects them."""
+    reader = InMemoryMetricReader()
+    return ClientMetrics(MeterProvider([reader]).get_meter("test")), reader
+
+
+def told(reader):
+    data = reader.get_metrics_data()
+    metrics = [] if data is None else [m for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics]
+    return sum(p.count for m in metrics if m.name == semconv.METRIC_OPERATION_DURATION for p in m.data.data_points)
+
+
+def test_a_reader_sees_every_call_that_ended_before_it_collects(held):
+    client, reader = held
+    for number in range(1, 4):
+        client.record(Call(operation="chat"), 0.1, Context())
+        assert told(reader) == number
+
+
+def test_calls_that_nobody_measures_are_measured_by_those_that_end(held, monkeypatch):
+    client, _ = held
+    monkeypatch.setattr(metrics_module, "_MOST_WAITING", 2)
+    for _ in range(5):
+        client.record(Call(operation="chat"), 0.1, Context())
+    assert len(client._ended) == 2
+
+
+def test_a_forked_child_measures_none_of_its_parents_calls(held):
+    client, reader = held
+    client.record(Call(operation="chat"), 0.1, Context())
+    client._measuring.acquire()  # by a thread that the child has not
+    client._pid -= 1
+    client.record(Call(operation="chat"), 0.1, Context())
+    assert told(reader) == 1
+
+
+def test_a_call_that_cannot_be_measured_costs_no_other(held, monkeypatch):
+    client, reader = held
+    client.record(None, 0.1, Context())
+    client.record(Call(operation="chat"), 0.1, Context())
+    assert told(reader) == 1
+    assert boundary.errors() == {"record.metrics": 1}
+    boundary.reset()
+
+
+def test_the_thread_measures_a_little_at_a_time(held, monkeypatch):
+    client, _ = held
+    put = []
+    monkeypatch.setattr(transport.reaper, "take", put.append)
+    for _ in range(10):
+        client.record(Call(operation="chat"), 0.1, Context())
+    put[0].close()
+    assert (len(client._ended), put) == (2, [client, client])
+    put[1].close()
+    assert (len(client._ended), len(put)) == (0, 2)

@@ -282,6 +282,7 @@ class ClientMetrics:
 
     def _observe_limits(self, figure: str, _options: CallbackOptions) -> Iterable[Observation]:
         with boundary.guard("metrics.observe"):
+            self.measure()
             with self._lock:
                 told = [(key, getattr(one, figure)) for key, one in self._limits.tell(time.perf_counter())]
             return [Observation(value, dict(key)) for key, value in told if value is not None]
@@ -289,21 +290,23 @@ class ClientMetrics:
 
     def _observe_operations(self, _options: CallbackOptions) -> Iterable[Observation]:
         with boundary.guard("metrics.observe"):
+            self.measure()
             return self._observe(self._operations)
         return ()
 
     def _observe_active(self, _options: CallbackOptions) -> Iterable[Observation]:
         with boundary.guard("metrics.observe"):
+            self.measure()
             return self._observe(self._active)
         return ()
 
     def _observe_spent(self, _options: CallbackOptions) -> Iterable[Observation]:
         with boundary.guard("metrics.observe"):
+            self.measure()
             return self._observe(self._spent)
         return ()
 
     def _observe(self, table: Mapping[_Key, float]) -> Iterable[Observation]:
-        self.measure()
         with self._lock:
             series = list(table.items())
         return [Observation(value, dict(key)) for key, value in series]
