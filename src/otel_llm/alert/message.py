@@ -65,10 +65,11 @@ def describe(
 
 
 def stamp(seconds: float | None) -> str:
-    """A date as RFC 3339, `NEVER` for none."""
+    """A date as RFC 3339 and as Go prints it, without zeros at the end; `NEVER` for none."""
     if seconds is None:
         return NEVER
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    said = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+    return said.rstrip("0").rstrip(".") + "Z"
 
 
 def as_alertmanager(message: Message) -> dict[str, Any]:
