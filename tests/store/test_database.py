@@ -132,7 +132,7 @@ def test_the_same_span_twice_is_one(kept, path, spans):
 
 
 def test_every_span_is_stored_or_counted(database, spans, monkeypatch):
-    monkeypatch.setattr("otel_llm.store.writer.LINGER", 0.5)
+    monkeypatch.setattr("otel_llm.store.house.LINGER", 0.5)
     span = spans.span(start_time=None)
     for _ in range(QUEUE + 500):
         database.submit_span(span)

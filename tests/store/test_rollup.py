@@ -205,9 +205,9 @@ def test_roll_ups_outlive_the_spans_and_count_none_twice(connection, spans, exac
 def test_an_hour_that_lost_some_of_its_spans_is_told_whole(connection, spans, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 40)
     write(connection, *(spans.call(at=-DAY + second / 100, output_tokens=1) for second in range(100)))
-    assert retention._delete(connection.sqlite, "spans", "1", ()) == 0
+    assert retention._delete(connection.sqlite, "spans", "1", (), 40) == 0
     rollup.fold(connection.sqlite, least=1)
-    assert retention._delete(connection.sqlite, "spans", "1", ()) == 40
+    assert retention._delete(connection.sqlite, "spans", "1", (), 40) == 40
     found = told(connection, exact=1000)["groups"][0]
     assert (found["attempts"], found["output_tokens"]) == (100, 100)
 

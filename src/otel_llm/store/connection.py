@@ -133,6 +133,10 @@ class Connection:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child forked meanwhile holds the same lock open
             os.close(descriptor)
 
+    def size(self) -> int:
+        """Size of the database without its log [byte]."""
+        return os.stat(self.path).st_size  # noqa: PTH116 - per batch
+
     def wal_size(self) -> int:
         """Size of the write-ahead log [byte]."""
         try:

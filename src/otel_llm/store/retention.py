@@ -14,6 +14,10 @@ BATCH: Final = 2000
 _MAX_BATCHES: Final = 20
 _FREE_PAGES: Final = 2000
 _AIM: Final = 0.9
+_MUCH_FREE: Final = 8
+"""Less than this part of the pages is left free: what is written next takes them again."""
+
+_LOG_LIMIT: Final = 4_000_000
 _TABLES: Final = {"spans": "start_time", "logs": "time", "points": "time"}
 _OWNED: Final = {
     "series": ("SELECT series FROM spans",),
@@ -36,8 +40,15 @@ _REUSABLE: Final = (  # SQLite gives the greatest ids again once their rows are 
 )
 
 
-def expire(connection: Connection, *, max_age: float, now: float | None = None) -> int:
-    """Delete what is older than ``max_age`` [s]; returns the number of rows."""
+def expire(connection: Connection, *, max_age: float, now: float | None = None, limit: int = _LOG_LIMIT) -> int:
+    """Delete what is older than ``max_age`` [s]; returns the number of rows.
+
+    Args:
+        connection: The open database.
+        max_age: [s]
+        now: Since the epoch [s].
+        limit: Beyond which the write-ahead log is copied between two batches [byte].
+    """
     sqlite = connection.sqlite
     horizon = int(((time.time() if now is None else now) - max_age) * 1e9)
     gone = 0
@@ -45,37 +56,61 @@ def expire(connection: Connection, *, max_age: float, now: float | None = None) 
         if table == "spans" and (_oldest(sqlite, table) or 0) < horizon:
             rollup.fold(sqlite, least=1)
         for _ in range(_MAX_BATCHES):
-            deleted = _delete(sqlite, table, f"{column} < ?", (horizon,))
+            deleted = _delete(sqlite, table, f"{column} < ?", (horizon,), BATCH)
             gone += deleted
-            if deleted < BATCH:
+            if deleted < BATCH or not _has_log(connection, limit):
                 break
     return gone
 
 
-def shrink(connection: Connection, *, max_size: int) -> int:
+def shrink(connection: Connection, *, max_size: int, least: int = 0) -> int:
     """Delete the oldest rows until the database fits ``max_size`` [byte]; returns the number of rows.
 
     The write-ahead log is kept short by checkpoints, so the database gets what remains of the quota after it.
+
+    Args:
+        connection: The open database.
+        max_size: Quota [byte].
+        least: How much room there must be afterwards in any case [byte].
     """
-    sqlite = connection.sqlite
+    sqlite, limit = connection.sqlite, wal_limit(max_size)
+    most = max_size - limit
+    aim = min(int(_AIM * most), max_size - least) if used(sqlite) > most else max_size - least
     gone = 0
-    if used(sqlite) > max_size - wal_limit(max_size):
-        for _ in range(_MAX_BATCHES):
-            if used(sqlite) <= _AIM * (max_size - wal_limit(max_size)):
-                break
-            deleted = _delete_oldest(sqlite)
-            gone += deleted
-            if not deleted:
-                break
-    free = sqlite.execute("PRAGMA freelist_count").fetchone()[0]
-    if free:
-        sqlite.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES})")  # execute() would free a single page
+    for _ in range(_MAX_BATCHES):
+        excess = used(sqlite) - aim
+        deleted = _delete_oldest(sqlite, excess) if excess > 0 else 0
+        gone += deleted
+        if not deleted or not _has_log(connection, limit):
+            break
+    vacuum(connection, most=most, limit=limit)
     return gone
+
+
+def vacuum(connection: Connection, *, most: int, limit: int) -> None:
+    """Give free pages back, step by step, while they are many or the database is larger than ``most`` [byte]."""
+    sqlite = connection.sqlite
+    size = sqlite.execute("PRAGMA page_size").fetchone()[0]
+    step = max(16, limit // size // 2)
+    for _ in range(-(-_FREE_PAGES // step)):
+        pages = sqlite.execute("PRAGMA page_count").fetchone()[0]
+        free = sqlite.execute("PRAGMA freelist_count").fetchone()[0]
+        if not free or (free < pages // _MUCH_FREE and pages * size <= most):
+            break
+        sqlite.executescript(f"PRAGMA incremental_vacuum({step})")  # execute() would free a single page
+        if not _has_log(connection, limit):
+            break
+
+
+def _has_log(connection: Connection, limit: int) -> bool:
+    """Whether the write-ahead log, copied if that is due, has room for more."""
+    connection.checkpoint(limit=limit)
+    return connection.wal_size() <= 2 * limit
 
 
 def wal_limit(max_size: int) -> int:
     """How long the write-ahead log may grow [byte]."""
-    return min(4_000_000, max(100_000, max_size // 16))
+    return min(_LOG_LIMIT, max(100_000, max_size // 16))
 
 
 def used(sqlite: sqlite3.Connection) -> int:
@@ -106,15 +141,21 @@ def sweep(connection: Connection) -> int:
     return gone
 
 
-def _delete_oldest(sqlite: sqlite3.Connection) -> int:
-    """One batch from the table whose oldest row is the oldest of all."""
+def _delete_oldest(sqlite: sqlite3.Connection, excess: int) -> int:
+    """One batch from the table whose oldest row is the oldest of all, of as many rows as ``excess`` [byte] may be."""
     oldest = {table: found for table in _TABLES if (found := _oldest(sqlite, table)) is not None}
     if not oldest:
         return 0
     table = min(oldest, key=oldest.__getitem__)
     if table == "spans":
         rollup.fold(sqlite, least=1)
-    return _delete(sqlite, table, "1", ())
+    rows = sum(_span_of_ids(sqlite, table) for table in oldest)
+    return _delete(sqlite, table, "1", (), max(1, min(BATCH, -(-excess * rows // used(sqlite)))))
+
+
+def _span_of_ids(sqlite: sqlite3.Connection, table: str) -> int:
+    """How many rows a table has, roughly and at once: they are written and deleted in the order of their ids."""
+    return int(sqlite.execute(f"SELECT max(id) - min(id) + 1 FROM {table}").fetchone()[0])  # noqa: S608
 
 
 def _oldest(sqlite: sqlite3.Connection, table: str) -> int | None:
@@ -122,16 +163,16 @@ def _oldest(sqlite: sqlite3.Connection, table: str) -> int | None:
     return found
 
 
-def _delete(sqlite: sqlite3.Connection, table: str, condition: str, values: tuple[object, ...]) -> int:
+def _delete(sqlite: sqlite3.Connection, table: str, condition: str, values: tuple[object, ...], most: int) -> int:
     """Delete one batch, the oldest first; of spans only those that roll-ups count."""
     column = _TABLES[table]
     if table != "spans":
-        chosen = f"SELECT id FROM {table} WHERE {condition} ORDER BY {column} LIMIT {BATCH}"  # noqa: S608
+        chosen = f"SELECT id FROM {table} WHERE {condition} ORDER BY {column} LIMIT {most}"  # noqa: S608
         return int(sqlite.execute(f"DELETE FROM {table} WHERE id IN ({chosen})", values).rowcount)  # noqa: S608
     sqlite.execute("BEGIN IMMEDIATE")
     try:
         folded = "id <= (SELECT value FROM meta WHERE key = 'folded')"
-        chosen = f"FROM spans WHERE {condition} AND {folded} ORDER BY start_time LIMIT {BATCH}"
+        chosen = f"FROM spans WHERE {condition} AND {folded} ORDER BY start_time LIMIT {most}"
         latest = sqlite.execute(f"SELECT max(start_time) FROM (SELECT start_time {chosen})", values).fetchone()[0]  # noqa: S608
         gone = 0
         if latest is not None:

@@ -10,25 +10,21 @@ import os
 import sqlite3
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from otel_llm import boundary, supervisor
-from otel_llm.store import batch, retention, rollup
+from otel_llm.store import batch
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt
 from otel_llm.store.gate import gate
+from otel_llm.store.house import House, LogFullError
 from otel_llm.store.marks import MARKER, SPAN, Marker, Tally, Timer
 
 QUEUE: Final = 2048
 BATCH: Final = 512
-LINGER: Final = 0.05
-"""[s] How long the thread waits for company before it writes."""
-
 _REPLACED: Final = 3
 _RETRIES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
-_TICK: Final = 30.0
-_TICK_ROWS: Final = 2000
-_SWEEP: Final = 6 * 3600.0
 _LONGEST_WAIT: Final = 3600.0
 
 
@@ -55,8 +51,8 @@ class Writer:
         self.refused = (Tally(), Tally(), Tally())
         self.ended = False
         self._path = path
-        self._max_size = max_size
-        self._max_age = max_age
+        self._house = House(max_size=max_size, max_age=max_age)
+        self._most = BATCH
         self._timers = timers
         self._rows = batch.Batches()
         self._markers: deque[Marker] = deque()
@@ -70,10 +66,6 @@ class Writer:
         self._idle = True
         self._hurry = False
         self._closing = False
-        self._tick_at = 0.0
-        self._sweep_at = 0.0
-        self._prune_at = 0.0
-        self._rows_since_tick = 0
 
     # --- the host's side ----------------------------------------------------------------------------------------
 
@@ -158,7 +150,7 @@ class Writer:
             self._hurry = False
             return
         if self.queue and not (self._hurry or self._closing) and len(self.queue) < BATCH:
-            self._loop.wait(LINGER)
+            self._loop.wait(self._house.linger)
         self._hurry = False
         while self.queue or self._pending:
             if not self._pending:
@@ -176,13 +168,13 @@ class Writer:
         dues = [timer.due for timer in self._timers if not timer.cancelled]
         if self._pending:
             dues.append(self._retry_at)
-        if self._rows_since_tick:
-            dues.append(self._tick_at)
+        if self._house.due is not None and self.connection is not None:
+            dues.append(self._house.due)
         return min(_LONGEST_WAIT, *(due - now for due in dues)) if dues else _LONGEST_WAIT
 
     def _take(self) -> list[tuple[int, Any]]:
         queue = self.queue
-        return [queue.popleft() for _ in range(min(BATCH, len(queue)))]
+        return [queue.popleft() for _ in range(min(self._most, len(queue)))]
 
     def _run_timers(self) -> None:
         now = time.monotonic()
@@ -202,9 +194,11 @@ class Writer:
             self._fail("newer_schema", error)
         except BusyError as error:
             self._fail("busy", error)
+        except LogFullError as error:
+            self._fail("log_full", error)
         except sqlite3.Error as error:
-            if is_corrupt(error) and self._set_aside():
-                return False  # at once again, into a new file
+            if (is_corrupt(error) and self._set_aside()) or (is_full(error) and self._make_room()):
+                return False  # at once again: into a new file, or fewer into this one
             self._fail(_reason(error), error)
         except OSError as error:
             self._fail("disk_full" if error.errno == errno.ENOSPC else "unwritable", error)
@@ -216,8 +210,9 @@ class Writer:
     def _write_pending(self) -> batch.Done:
         for _ in range(_REPLACED):
             connection = self._connect()
+            self._house.admit(connection)
             done = self._rows.write(connection.sqlite, self._pending)
-            connection.checkpoint(limit=retention.wal_limit(self._max_size))
+            self._house.checkpoint(connection)
             if connection.is_current():
                 return done
             self._drop_connection()  # the file was replaced meanwhile: what was written went nowhere
@@ -232,7 +227,8 @@ class Writer:
         self.lost.update(done.lost)
         self.stored_spans += done.spans
         self.lost_spans.update(done.lost_spans)
-        self._rows_since_tick += done.stored
+        self._house.rows += done.stored
+        self._most = min(BATCH, 2 * self._most)
         for kind, item in self._pending:
             if kind == MARKER:
                 item.finish(durable=True)
@@ -247,16 +243,9 @@ class Writer:
         if self.connection is None:
             self._rows.forget()
             self.connection = Connection(self._path)
-            self._note_limits(self.connection.sqlite)
+            self._house.enter(self.connection.sqlite)
             self._tell_aside(self.connection.aside)
         return self.connection
-
-    def _note_limits(self, connection: sqlite3.Connection) -> None:
-        """For readers, who do not know this process's configuration."""
-        limits = {"max_size": int(self._max_size), "max_age": int(self._max_age)}
-        known = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-        if limits.items() - known.items():
-            connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(limits.items()))
 
     def _drop_connection(self) -> None:
         connection, self.connection = self.connection, None
@@ -279,6 +268,31 @@ class Writer:
         self._failures = 0
         return True
 
+    def _make_room(self) -> bool:
+        """Where the quota is in the way: delete the oldest, and have half as many tried. ``False``: it is the disk."""
+        connection = self.connection
+        if connection is None:
+            return False
+        try:
+            if self._house.is_filled(connection):
+                if not self._house.make_room(connection) and len(self._pending) == 1:
+                    self._lose(self._pending, "too_large")
+                    self._pending = []
+                self._most = max(1, len(self._pending) // 2)
+                self.queue.extendleft(reversed(self._pending[self._most :]))
+                del self._pending[self._most :]
+                return True
+            self._house.relieve(connection)
+        except (sqlite3.Error, OSError) as error:
+            self.last_error = f"retention: {error}"
+        return False
+
+    def _lose(self, items: Iterable[tuple[int, Any]], reason: str) -> None:
+        left = Counter(kind for kind, _ in items if kind != MARKER)
+        if left:
+            self.lost[reason] += left.total()
+            self.lost_spans[reason] += left[SPAN]
+
     def _tell_aside(self, aside: Path | None) -> None:
         if aside is not None:
             self._warn("corrupt", f"was damaged; it is now {aside.name} and a new one was started")
@@ -290,7 +304,8 @@ class Writer:
         self._retry_at = time.monotonic() + _RETRIES[min(self._failures, len(_RETRIES) - 1)]
         self._failures += 1
         if reason not in {"busy", "internal"}:
-            self._drop_connection()
+            if reason != "log_full":
+                self._drop_connection()
             self._warn(reason, f"cannot be written ({error}); the application is not affected, its calls are not kept")
         self._answer_markers()
 
@@ -308,34 +323,18 @@ class Writer:
             boundary.logger.warning("the store %s %s", self._path, text)
 
     def _keep_house(self) -> None:
-        """Age, size and orphans, once in a while and only after writing."""
-        now = time.monotonic()
-        if self.connection is None or not self._rows_since_tick:
+        """Keep the bounds, where something is open."""
+        if self.connection is None:
             return
-        if now < self._tick_at and self._rows_since_tick < _TICK_ROWS:
-            return
-        self._rows_since_tick = 0
-        self._tick_at = now + _TICK
-        sqlite = self.connection.sqlite
         try:
-            if rollup.fold(sqlite) or now >= self._prune_at:
-                self._prune_at = now + _SWEEP
-                rollup.prune(sqlite, max_size=self._max_size)
-            gone = retention.expire(self.connection, max_age=self._max_age)
-            gone += retention.shrink(self.connection, max_size=self._max_size)
-            if gone and now >= self._sweep_at:
-                self._sweep_at = now + _SWEEP
-                retention.sweep(self.connection)
+            if self._house.keep(self.connection):
                 self._rows.forget()
-            self.connection.checkpoint(limit=retention.wal_limit(self._max_size))
         except (sqlite3.Error, OSError) as error:
-            self.last_error = f"retention: {error}"
+            if not (isinstance(error, sqlite3.Error) and _reason(error) == "busy"):
+                self.last_error = f"retention: {error}"
 
     def _end(self) -> None:
-        left = Counter(kind for kind, _ in (*self._pending, *self.queue) if kind != MARKER)
-        if left:
-            self.lost[self._reason or "exit"] += left.total()
-            self.lost_spans[self._reason or "exit"] += left[SPAN]
+        self._lose((*self._pending, *self.queue), self._reason or "exit")
         self._pending = []
         self.queue.clear()
         with gate.lock:
@@ -356,4 +355,9 @@ def _reason(error: sqlite3.Error) -> str:
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return "busy"
-    return "disk_full" if code == sqlite3.SQLITE_FULL else "unwritable"
+    return "disk_full" if is_full(error) else "unwritable"
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk or the quota has no room for it."""
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF == sqlite3.SQLITE_FULL
