@@ -24,12 +24,13 @@ from otel_llm.record.settings import CostConfig
 from otel_llm.redaction import MASK
 from otel_llm.store.database import Config as StoreConfig
 from otel_llm.store.database import default_path
+from otel_llm.store.settings import ReceiveConfig
 
 PREFIX: Final = "OTEL_LLM_"
 FILE_NAME: Final = "otel-llm.yaml"
 
-_SECRET: Final = frozenset({"alerts.webhook", "redis.url"})
-"""Whose value is a URL that may hold a token or a password."""
+_SECRET: Final = frozenset({"alerts.webhook", "receive.token", "redis.url"})
+"""Whose value is a token, or a URL that may hold one or a password."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis: FleetConfig = msgspec.field(default_factory=FleetConfig)
     log: LogConfig = msgspec.field(default_factory=LogConfig)
     forward: bool = False
+    receive: ReceiveConfig = msgspec.field(default_factory=ReceiveConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ from otel_llm.record import content, peers, transport
 from otel_llm.record.ids import IdGenerator
 from otel_llm.record.sampling import RecordInferences
 from otel_llm.store import database, exporters
+from otel_llm.store.origin import HEADER, origin
 
 SIGNALS: Final = ("traces", "metrics", "logs")
 STORE: Final = "sqlite"
@@ -75,7 +76,8 @@ class Configurator(_OTelSDKConfigurator):
         else:
             defaults: dict[str, str] = {}
             with boundary.guard("distro.defaults"):
-                defaults = _defaults(os.environ, forwarded(_settings(None), os.environ))
+                chosen = _settings(None)
+                defaults = _defaults(os.environ, forwarded(chosen, os.environ)) | _origins(os.environ, chosen)
             with _environment(defaults):
                 super()._configure(**settings)  # type: ignore[no-untyped-call]
         with boundary.guard("distro.leaving"):
@@ -209,7 +211,7 @@ def _attach_forwarding(settings: config.Settings) -> None:
     store = _attached.get("database")
     if not settings.forward or store is None or "forwarders" in _attached:
         return
-    _attached["forwarders"] = forwarders = []
+    _attached["forwarders"] = ()
     signals = [signal for signal in forwarded(settings, os.environ) if signal in _attached]
     if not signals:
         boundary.logger.warning("forward: expected OTEL_EXPORTER_OTLP_ENDPOINT or one of its like; nothing is sent")
@@ -217,20 +219,15 @@ def _attach_forwarding(settings: config.Settings) -> None:
     own = [signal for signal in signals if leaving.exports_with(_OTLP_MODULE, _attached[signal])]
     for signal in own:
         boundary.logger.warning("forward: %s go out through the application's own OTLP exporter; not forwarded", signal)
-    from otel_llm.store.destinations import routes  # noqa: PLC0415 - only for who forwards
-    from otel_llm.store.forwarding import Forwarder  # noqa: PLC0415
+    from otel_llm.store.forwarding import forwarders  # noqa: PLC0415 - only for who forwards
 
-    found, faults = routes(os.environ, [signal for signal in signals if signal not in own])
-    for route in found:
-        try:
-            forwarders.append(Forwarder(store.path, route, since=time.time_ns()))
-        except (ValueError, OSError) as error:
-            faults.append(str(error))
+    remaining = [signal for signal in signals if signal not in own]
+    made, faults = forwarders(store.path, os.environ, remaining, since=time.time_ns())
     for fault in faults:
         boundary.logger.warning("forward: %s; nothing is sent there", fault)
-    for forwarder in forwarders:
+    for forwarder in made:
         store.at_first(forwarder.start)
-    _upkeep.forwarders = tuple(forwarders)
+    _attached["forwarders"] = _upkeep.forwarders = tuple(made)
 
 
 def _attach_probe(settings: config.Settings) -> None:
@@ -389,6 +386,22 @@ def _defaults(environ: Mapping[str, str], forwarded: Collection[str] = ()) -> di
         named[f"OTEL_{signal.upper()}_EXPORTER"] = ",".join(others) or "none"
     named["OTEL_EXPORTER_OTLP_PROTOCOL"] = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
     return named
+
+
+def _origins(environ: Mapping[str, str], settings: config.Settings) -> dict[str, str]:
+    """Headers that say which store has it already, for what goes to this machine: to ``otel-llm receive``, perhaps."""
+    if not (settings.store.enabled and settings.store.path):
+        return {}
+    headers = {}
+    for signal in SIGNALS:
+        general, own = "OTEL_EXPORTER_OTLP_", f"OTEL_EXPORTER_OTLP_{signal.upper()}_"
+        endpoint = environ.get(f"{own}ENDPOINT") or environ.get(f"{general}ENDPOINT") or ""
+        local = endpoint.partition("://")[2].startswith(("localhost", "127.", "[::1]"))
+        if local and STORE in exporter_names(signal, environ):
+            given = environ.get(f"{own}HEADERS") or environ.get(f"{general}HEADERS")
+            mark = f"{HEADER}={origin(Path(settings.store.path))}"
+            headers[f"{own}HEADERS"] = f"{given},{mark}" if given else mark
+    return headers
 
 
 @contextmanager

@@ -53,6 +53,23 @@ TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
 CONTENT: Final = (SYSTEM_INSTRUCTIONS, INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS)
 """What a user and a model said, as JSON text; on a span only where it is asked for."""
 
+FOREIGN_CONTENT: Final = (
+    *("gen_ai.prompt", "gen_ai.completion", "gen_ai.event.content", "gen_ai.tool.call.arguments"),
+    *("gen_ai.tool.call.result", "gen_ai.retrieval.documents", "gen_ai.retrieval.query", "traceloop.entity.input"),
+    *("traceloop.entity.output", "input.value", "output.value", "llm.input_messages", "llm.output_messages"),
+    *("llm.prompts", "llm.completions", "llm.choices", "llm.prompt_template", "llm.function_call", "llm.tools"),
+    *("retrieval.documents", "reranker.input_documents", "reranker.output_documents", "reranker.query"),
+    *("embedding.embeddings", "embedding.text", "message.content", "tool_call.function.arguments"),
+    *("ai.prompt", "ai.response.text", "ai.response.object", "ai.response.reasoning", "ai.response.toolCalls"),
+    *("ai.toolCall.args", "ai.toolCall.result", "ai.value", "ai.values", "ai.embedding", "ai.embeddings"),
+    *("langfuse.observation.input", "langfuse.observation.output", "langfuse.trace.input", "langfuse.trace.output"),
+)
+"""Where others put what a user and a model said: the convention's older names, Traceloop, OpenInference, Vercel's AI
+SDK, Langfuse. Names below one of these (with a dot) are content too."""
+
+NO_CONTENT: Final = frozenset({"gen_ai.prompt.name", "gen_ai.prompt.version"})
+"""Below one of them, and no content."""
+
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 
@@ -345,6 +362,9 @@ OTEL_LLM_STORE_ENABLED: Final = "OTEL_LLM_STORE_ENABLED"
 OTEL_LLM_STORE_MAX_SIZE: Final = "OTEL_LLM_STORE_MAX_SIZE"
 OTEL_LLM_STORE_MAX_AGE: Final = "OTEL_LLM_STORE_MAX_AGE"
 OTEL_LLM_FORWARD: Final = "OTEL_LLM_FORWARD"
+OTEL_LLM_RECEIVE_HOST: Final = "OTEL_LLM_RECEIVE_HOST"
+OTEL_LLM_RECEIVE_PORT: Final = "OTEL_LLM_RECEIVE_PORT"
+OTEL_LLM_RECEIVE_TOKEN: Final = "OTEL_LLM_RECEIVE_TOKEN"
 OTEL_LLM_RECORD_ENABLED: Final = "OTEL_LLM_RECORD_ENABLED"
 OTEL_LLM_RECORD_HOSTS: Final = "OTEL_LLM_RECORD_HOSTS"
 OTEL_LLM_RECORD_PATHS: Final = "OTEL_LLM_RECORD_PATHS"

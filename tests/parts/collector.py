@@ -79,8 +79,13 @@ def collector_binary() -> Path:
 
 
 @contextmanager
-def running(binary: Path, folder: Path, ports: Sequence[int] = ()) -> Iterator[Collector]:
-    """One on ``ports`` for gRPC, HTTP and its health, or on any that are free, that writes into ``folder``."""
+def running(
+    binary: Path, folder: Path, ports: Sequence[int] = (), *, configs: Sequence[Path] = ()
+) -> Iterator[Collector]:
+    """One on ``ports`` for gRPC, HTTP and its health, or on any that are free, that writes into ``folder``.
+
+    ``configs`` are laid over its configuration.
+    """
     grpc, http, health = ports or free_ports(3)
     environ = {
         "PATH": os.environ["PATH"],
@@ -89,7 +94,7 @@ def running(binary: Path, folder: Path, ports: Sequence[int] = ()) -> Iterator[C
         "OTEL_LLM_COLLECTOR_HEALTH_PORT": str(health),
         "OTEL_LLM_COLLECTOR_FOLDER": str(folder),
     }
-    command = [binary, "--config", AGENT]
+    command = [binary, *(word for file in (AGENT, *configs) for word in ("--config", file))]
     with started(command, log=folder / "collector.log", ready=lambda: _is_well(health), environ=environ) as process:
         yield Collector(
             grpc=f"http://127.0.0.1:{grpc}", http=f"http://127.0.0.1:{http}", folder=folder, process=process

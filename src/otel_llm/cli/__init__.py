@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "explain": ("otel_llm.cli.explain", "Say what a metric or attribute means and how it is measured."),
     "export": ("otel_llm.cli.export", "Write what the store holds as JSON lines, CSV, Parquet, OTLP/JSON or HTML."),
     "import": ("otel_llm.cli.import_", "Read spans of an export, or any OTLP/JSON, into the store."),
+    "receive": ("otel_llm.cli.receive", "Take OTLP of other programs into the store."),
     "replay": ("otel_llm.cli.replay", "Send what the store holds to an OTLP backend."),
     "run": ("otel_llm.cli.run", "Run a command instrumented."),
     "sql": ("otel_llm.cli.sql", "Ask the store in SQL, read-only."),

@@ -1240,6 +1240,25 @@ _SETTING_TERMS: Final = (
         source="user",
     ),
     Term(
+        name="receive.host",
+        kind="setting",
+        meaning="The address that `otel-llm receive` listens on. Others than this machine's own need `receive.token`.",
+        source="user",
+    ),
+    Term(
+        name="receive.port",
+        kind="setting",
+        meaning="The port that `otel-llm receive` listens on; 0 is any that is free.",
+        source="user",
+    ),
+    Term(
+        name="receive.token",
+        kind="setting",
+        meaning="What senders to `otel-llm receive` have to show, as `Authorization: Bearer TOKEN`.",
+        absent="only this machine is listened to, and nothing has to be shown",
+        source="user",
+    ),
+    Term(
         name="forward",
         kind="setting",
         meaning="Send out of the store what is meant for OTLP: `OTEL_EXPORTER_OTLP_*` say where, and the SDK's own "

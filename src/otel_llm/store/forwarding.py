@@ -11,6 +11,7 @@ import sqlite3
 import ssl
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -21,9 +22,10 @@ from otel_llm import boundary
 from otel_llm.store import forwarded
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError
 from otel_llm.store.database import leak
-from otel_llm.store.destinations import Route
+from otel_llm.store.destinations import Route, routes
 from otel_llm.store.errors import InUseError, StoreError
 from otel_llm.store.gate import gate
+from otel_llm.store.origin import origin
 from otel_llm.store.replay import GaveUpError, Replay, Wish
 from otel_llm.store.seat import Seat
 from otel_llm.store.sender import Sender, connect
@@ -147,7 +149,7 @@ class Forwarder:
         if not signals:
             return
         state = self._state = self._state or self._kept_state()
-        sender = self._sender = self._sender or connect(self._route.destination)
+        sender = self._sender = self._sender or connect(self._route.destination, origin(self._path))
         before = replace(state)
         wish = Wish(since=state.since, signals=signals, patience=float("inf"))
         with Replay(
@@ -223,6 +225,27 @@ class Forwarder:
         if not self._said and self.loop.goes_on:
             self._said = str(error)
             boundary.logger.warning("forwarding to %s waits: %s", self._identity, error)
+
+
+def forwarders(
+    path: Path, environ: Mapping[str, str], signals: Iterable[str], *, since: int
+) -> tuple[list[Forwarder], list[str]]:
+    """One for each backend that OpenTelemetry's variables name, and what is wrong with the variables.
+
+    Args:
+        path: The store.
+        environ: Environment variables.
+        signals: What is forwarded: ``traces``, ``metrics``, ``logs``.
+        since: What began before is not sent [ns since the epoch].
+    """
+    found, faults = routes(environ, signals)
+    made = []
+    for route in found:
+        try:
+            made.append(Forwarder(path, route, since=since))
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+    return made, faults
 
 
 def _objection(replay: Replay) -> str:

@@ -108,7 +108,7 @@ class Owners:
         return self.same(
             f"{what} {message.SerializeToString(deterministic=True)!r} {url}",
             lambda: Owner(
-                attributes=_map(message.attributes),
+                attributes=pairs(message.attributes),
                 schema_url=url,
                 name=getattr(message, "name", ""),
                 version=getattr(message, "version", ""),
@@ -216,19 +216,34 @@ def from_otlp_json(document: Mapping[str, Any], owners: Owners) -> Iterator[Inco
     Raises:
         ValueError: It is none.
     """
-    try:
-        request = json_format.ParseDict(_binary_ids(document), ExportTraceServiceRequest(), ignore_unknown_fields=True)
-    except (json_format.ParseError, RecursionError, OverflowError) as error:
-        message = f"expected OTLP/JSON, found: {str(error)[:200]}"
-        raise ValueError(message) from error
-    return from_request(request, owners)
+    return from_request(from_json(document, ExportTraceServiceRequest()), owners)
 
 
-def from_request(request: ExportTraceServiceRequest, owners: Owners) -> Iterator[Incoming]:
-    """The spans of an OTLP request.
+def from_json(document: Any, message: Any) -> Any:
+    """``message`` filled from OTLP/JSON, whose ids are hexadecimal.
 
     Raises:
-        ValueError: One of them has no identity or no times.
+        ValueError: It is none.
+    """
+    try:
+        return json_format.ParseDict(_binary_ids(document), message, ignore_unknown_fields=True)
+    except (json_format.ParseError, RecursionError, OverflowError, TypeError, AttributeError) as error:
+        text = f"expected OTLP/JSON, found: {str(error)[:200]}"
+        raise ValueError(text) from error
+
+
+def from_request(
+    request: ExportTraceServiceRequest, owners: Owners, refuse: Callable[[ValueError], object] | None = None
+) -> Iterator[Incoming]:
+    """The spans of an OTLP request.
+
+    Args:
+        request: As a message.
+        owners: Remembers resources and scopes.
+        refuse: Is told of each span that none can be made of, and the others go on.
+
+    Raises:
+        ValueError: One of them has no identity or no times, and there is no ``refuse``.
     """
     for group in request.resource_spans:
         resource = owners.of("resource", group.resource, group.schema_url)
@@ -236,7 +251,12 @@ def from_request(request: ExportTraceServiceRequest, owners: Owners) -> Iterator
             known = below.scope.ByteSize() or below.schema_url
             scope = owners.of("scope", below.scope, below.schema_url) if known else None
             for span in below.spans:
-                yield _from_message(span, resource, scope)
+                try:
+                    yield _from_message(span, resource, scope)
+                except ValueError as error:
+                    if refuse is None:
+                        raise
+                    refuse(error)
 
 
 def _from_message(span: Any, resource: Owner, scope: Owner | None) -> Incoming:
@@ -255,14 +275,14 @@ def _from_message(span: Any, resource: Owner, scope: Owner | None) -> Incoming:
             status_code=StatusCode(span.status.code) if span.status.code in (1, 2) else StatusCode.UNSET,
             description=span.status.message or None,
         ),
-        attributes=_map(span.attributes),
+        attributes=pairs(span.attributes),
         resource=resource,
         instrumentation_scope=scope,
         events=[
             Event(
                 name=event.name,
                 timestamp=event.time_unix_nano,
-                attributes=_map(event.attributes),
+                attributes=pairs(event.attributes),
                 dropped_attributes=event.dropped_attributes_count,
             )
             for event in span.events
@@ -270,7 +290,7 @@ def _from_message(span: Any, resource: Owner, scope: Owner | None) -> Incoming:
         links=[
             Link(
                 context=_context(link.trace_id.hex(), link.span_id.hex(), link.flags, link.trace_state),
-                attributes=_map(link.attributes),
+                attributes=pairs(link.attributes),
                 dropped_attributes=link.dropped_attributes_count,
             )
             for link in span.links
@@ -288,16 +308,18 @@ def to_otlp_json(request: Any) -> dict[str, Any]:
     return result
 
 
-def _map(pairs: Any) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs}
+def pairs(said: Any) -> dict[str, Any]:
+    """The attributes of a message."""
+    return {pair.key: plain(pair.value) for pair in said}
 
 
-def _value(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value of an ``AnyValue``."""
     kind = value.WhichOneof("value")
     if kind == "array_value":
-        return tuple(_value(item) for item in value.array_value.values)
+        return tuple(plain(item) for item in value.array_value.values)
     if kind == "kvlist_value":
-        return _map(value.kvlist_value.values)
+        return pairs(value.kvlist_value.values)
     return getattr(value, kind) if kind else None
 
 

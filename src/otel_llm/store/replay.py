@@ -20,6 +20,7 @@ from otel_llm.store.connection import BusyError, Connection, NewerSchemaError
 from otel_llm.store.delivered import FOREVER, Progress, packed, unpacked
 from otel_llm.store.errors import InUseError, NotFoundError, StoreError
 from otel_llm.store.gate import gate
+from otel_llm.store.origin import origin
 from otel_llm.store.otlp import COLUMNS, SpanEncoder
 from otel_llm.store.otlp_signals import LOGS, POINTS, logs_request, metrics_request
 from otel_llm.store.seat import Seat
@@ -119,7 +120,7 @@ class Replay:
         self.tally = Tally()
         self._path, self._wish, self._wait = path, wish, wait
         self._identity = destination.identity
-        self._sender: Sender = sender or connect(destination)
+        self._sender: Sender = sender or connect(destination, origin(path))
         self._lent = sender is not None
         self._gone: dict[str, int] = {}
         self._began = time.monotonic()

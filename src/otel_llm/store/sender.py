@@ -10,7 +10,7 @@ import http.client
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from otel_llm.store.origin import HEADER
 
 HTTP: Final = "http/protobuf"
 GRPC: Final = "grpc"
@@ -127,8 +129,12 @@ class Sender(Protocol):
         ...
 
 
-def connect(destination: Destination) -> Sender:
+def connect(destination: Destination, origin: str = "") -> Sender:
     """A sender to ``destination``; nothing is opened before its first request.
+
+    Args:
+        destination: The backend.
+        origin: The store that it sends from, which is told the backend: it may be that store's own receiver.
 
     Raises:
         ValueError: The address cannot be one.
@@ -139,6 +145,8 @@ def connect(destination: Destination) -> Sender:
         message = f"expected an address such as http://localhost:4318, found {destination.url!r}"
         raise ValueError(message)
     _ = parts.port  # a bad one raises here
+    if origin:
+        destination = replace(destination, headers={HEADER: origin, **destination.headers})
     return GrpcSender(destination) if destination.protocol == GRPC else HttpSender(destination)
 
 
