@@ -19,6 +19,7 @@ from typing import Final
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_llm import boundary
+from otel_llm.gate import importing
 from otel_llm.store import forwarded
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError
 from otel_llm.store.database import leak
@@ -28,7 +29,7 @@ from otel_llm.store.gate import gate
 from otel_llm.store.origin import origin
 from otel_llm.store.replay import GaveUpError, Replay, Wish
 from otel_llm.store.seat import Seat
-from otel_llm.store.sender import Sender, connect
+from otel_llm.store.sender import Sender, connect, load
 from otel_llm.supervisor import Loop
 
 LOOK: Final = 0.5
@@ -100,6 +101,8 @@ class Forwarder:
             if self._sender is not None:
                 leak(self._sender)
             self._clear()
+        with importing.lock:
+            load(self._route.destination.protocol)
         with suppress_instrumentation():
             while loop.goes_on:
                 loop.wait(self._turn())

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -148,6 +149,15 @@ def connect(destination: Destination, origin: str = "") -> Sender:
     if origin:
         destination = replace(destination, headers={HEADER: origin, **destination.headers})
     return GrpcSender(destination) if destination.protocol == GRPC else HttpSender(destination)
+
+
+def load(protocol: str) -> None:
+    """Import now what the first request would."""
+    for name in ("trace.v1.trace", "logs.v1.logs", "metrics.v1.metrics"):
+        import_module(f"opentelemetry.proto.collector.{name}_service_pb2")
+    if protocol == GRPC:
+        import_module("grpc")
+        import_module("google.rpc.error_details_pb2")
 
 
 class HttpSender:
