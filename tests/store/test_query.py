@@ -8,7 +8,8 @@ from jsonschema import Draft202012Validator
 from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Link, SpanContext
 
-from otel_llm.store.connection import Connection, schema_steps
+from otel_llm.store.connection import Connection
+from otel_llm.store.migration import schema_steps
 from otel_llm.store.query import AmbiguousError, Filter, NotFoundError, Reader, StoreError
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract"

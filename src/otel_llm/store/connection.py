@@ -13,9 +13,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Final
+
+from otel_llm.store.migration import NewerSchemaError, migrate
+
+__all__ = ["BusyError", "Connection", "NewerSchemaError", "is_corrupt", "quarantine"]
 
 BUSY_TIMEOUT: Final = 2.0
 """[s] How long one statement waits for another process's write."""
@@ -24,11 +27,6 @@ CHECKPOINT_PAGES: Final = 1000
 """Pages in the write-ahead log beyond which it is copied into the database."""
 
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_SCHEMA: Final = "otel_llm.store.schema"
-
-
-class NewerSchemaError(Exception):
-    """The file was written by a later version of this software and is left alone."""
 
 
 class BusyError(Exception):
@@ -77,7 +75,7 @@ class Connection:
             self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
-            _migrate(connection, self.path)
+            migrate(connection, self.path)
         except BaseException:
             connection.close()
             raise
@@ -181,34 +179,6 @@ class Connection:
             if now[:2] != self._identity[:2] and now[2:] == self._identity[2:] != (0, 0):
                 for suffix in ("-wal", "-shm"):
                     self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Set the file's properties and bring its schema up to date.
-
-    Raises:
-        NewerSchemaError: A later version wrote it.
-    """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    steps = schema_steps()
-    if version > len(steps):
-        message = f"{path}: expected schema {len(steps)} or older, found {version}"
-        raise NewerSchemaError(message)
-    if version == 0:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first page is written
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    for number, step in enumerate(steps[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")
-    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-
-
-def schema_steps() -> list[str]:
-    """The schema's steps in order; as many as the newest ``user_version``."""
-    folder = resources.files(_SCHEMA)
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return [folder.joinpath(name).read_text("utf-8") for name in names]
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:

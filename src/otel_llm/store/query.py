@@ -15,6 +15,8 @@ from otel_llm.store import forwarded, points
 from otel_llm.store.errors import AmbiguousError, NotFoundError, StoreError
 from otel_llm.store.filter import Filter
 from otel_llm.store.machine import Machine, machine
+from otel_llm.store.migration import schema_steps
+from otel_llm.store.older import bridge
 from otel_llm.store.points import Point
 from otel_llm.store.stored import COLUMNS, JOINS, StoredSpan, stored_span
 from otel_llm.store.stream import requests, rows, span_rows
@@ -23,9 +25,6 @@ from otel_llm.store.summary import GROUPINGS, summarize
 __all__ = ["AmbiguousError", "Filter", "NotFoundError", "Point", "Reader", "StoreError", "StoredSpan"]
 
 _TABLES: Final = ("spans", "logs", "points", "series", "resources", "scopes", "parameters", "streams", "rollups")
-_SCHEMA: Final = 3
-"""The oldest schema that can be read; `connection` brings older ones up to date when it writes."""
-
 _DELIVERIES: Final = 4
 """The schema since which a store knows what it sent."""
 
@@ -43,7 +42,7 @@ class Reader:
 
     Raises:
         NotFoundError: There is no such file.
-        StoreError: It is no store, or a newer one than this version knows.
+        StoreError: It is no store.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,13 +57,10 @@ class Reader:
             )
             self.schema_version = int(self._sqlite.execute("PRAGMA user_version").fetchone()[0])
             self._sqlite.execute("SELECT 1 FROM spans LIMIT 1")
+            if self.schema_version < len(schema_steps()):
+                bridge(self._sqlite)
         except sqlite3.Error as error:
             raise StoreError(str(path), expected="a store of otel-llm", found=str(error)) from error
-        if self.schema_version < _SCHEMA:
-            self._sqlite.close()
-            hint = "the next call that this version records into it brings it up to date"
-            found = f"schema {self.schema_version}"
-            raise StoreError(str(path), expected=f"schema {_SCHEMA}", found=found, hint=hint)
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +115,7 @@ class Reader:
     def trace(self, trace_id: str) -> list[StoredSpan]:
         """Every span of a trace, inference or not, in order of start."""
         key = _bytes(trace_id, _TRACE_DIGITS)
-        return list(self._by_ids("SELECT id FROM spans INDEXED BY spans_identity WHERE trace_id = ?", (key,)))
+        return list(self._by_ids("SELECT id FROM main.spans INDEXED BY spans_identity WHERE trace_id = ?", (key,)))
 
     def show(self, identifier: str) -> StoredSpan:
         """The span with this span id, or the one call of the trace with this trace id.
@@ -224,7 +220,7 @@ class Reader:
 
 def _range(column: str, digits: str, whole: int) -> tuple[str, tuple[bytes, bytes]]:
     """Ids that begin with ``digits``: a scan of the identity index, which is far smaller than the rows."""
-    query = f"SELECT id FROM spans INDEXED BY spans_identity WHERE {column} BETWEEN ? AND ?"  # noqa: S608
+    query = f"SELECT id FROM main.spans INDEXED BY spans_identity WHERE {column} BETWEEN ? AND ?"  # noqa: S608
     return query, (bytes.fromhex(digits.ljust(whole, "0")), bytes.fromhex(digits.ljust(whole, "f")))
 
 

@@ -192,6 +192,7 @@ class Writer:
             done = self._write_pending()
         except NewerSchemaError as error:
             self._fail("newer_schema", error)
+            self._give_up("newer_schema")  # it stays so until another version of this software runs
         except BusyError as error:
             self._fail("busy", error)
         except LogFullError as error:
@@ -286,6 +287,12 @@ class Writer:
         except (sqlite3.Error, OSError) as error:
             self.last_error = f"retention: {error}"
         return False
+
+    def _give_up(self, reason: str) -> None:
+        """Lose all that waits; whoever waits for it has been told."""
+        waiting = [self.queue.popleft() for _ in range(len(self.queue))]
+        self._lose((*self._pending, *waiting), reason)
+        self._pending = []
 
     def _lose(self, items: Iterable[tuple[int, Any]], reason: str) -> None:
         left = Counter(kind for kind, _ in items if kind != MARKER)
