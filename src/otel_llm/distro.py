@@ -20,6 +20,7 @@ import wrapt
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider, id_generator
 
 from otel_llm import boundary, config, leaving, logs, semconv, upkeep
@@ -115,7 +116,15 @@ def attach(arguments: Mapping[str, object] | None = None) -> None:
     with _lock:
         settings = _settings(arguments)
         transport.configure(settings.record, partial(_witness, settings.probe), settings.cost)
-        for part in (_harden, _attach_store, _attach_forwarding, _attach_probe, _attach_alerts, _attach_preload):
+        for part in (
+            _harden,
+            _attach_store,
+            _attach_forwarding,
+            _attach_probe,
+            _attach_fleet,
+            _attach_alerts,
+            _attach_preload,
+        ):
             with boundary.guard("distro.attach"):  # one that fails costs no other
                 part(settings)
 
@@ -236,7 +245,7 @@ def _attach_probe(settings: config.Settings) -> None:
     sightings = Sightings()
     if _attached.get("probed") is provider:
         return
-    accounts = Accounts(_upkeep.fates, _upkeep.depths)
+    accounts = Accounts(_upkeep.fates, _upkeep.depths, _upkeep.joined)
     offers = sources.offered(settings.probe, sightings, _loops, accounts)
     ends = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
     kept = settings.store.path if settings.store.enabled and STORE in exporter_names("metrics", os.environ) else None
@@ -264,6 +273,20 @@ def _attach_alerts(settings: config.Settings) -> None:
     if "observer" in _attached:
         _attached["observer"].subscribe(processor.take)
     _register_exit()
+
+
+def _attach_fleet(settings: config.Settings) -> None:
+    """Have other hosts told of this process's calls; the engine's ledger says when."""
+    provider = trace.get_tracer_provider()
+    add = getattr(provider, "add_span_processor", None)
+    if not settings.redis.url or add is None or _attached.get("published") is provider:
+        return
+    from otel_llm.fleet import wiring  # noqa: PLC0415 - nobody else pays
+    from otel_llm.store.minutes import Minutes  # noqa: PLC0415
+
+    publisher = wiring.publisher(settings.redis, getattr(provider, "resource", Resource({})).attributes, Minutes)
+    add(publisher)
+    _attached.update(published=provider, publisher=publisher)
 
 
 def _judge(settings: config.Settings) -> None:
@@ -314,7 +337,16 @@ def _ledger(settings: config.Settings, local: Callable[[], LocalLedger] | None) 
     resource = getattr(trace.get_tracer_provider(), "resource", None)
     said = getattr(resource, "attributes", {})
     store = str(settings.store.path) if local is not None else f"process {os.getpid()}"
-    return wiring.opener(settings.redis, said, local or MemoryLedger, store=store, boot=clock.boot(), now=clock.now)
+    publish = _attached["publisher"].publish if "publisher" in _attached else None
+    here = wiring.Here(local=local or MemoryLedger, store=store, boot=clock.boot(), now=clock.now)
+    opener = wiring.opener(settings.redis, said, here, publish)
+
+    def opened() -> Ledger:
+        ledger = opener()
+        _upkeep.fleet = os.getpid(), lambda: ledger.joined
+        return ledger
+
+    return opened
 
 
 def _outlet(alerts: AlertConfig) -> Any:

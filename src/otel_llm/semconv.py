@@ -202,6 +202,7 @@ METRIC_SELF_SPANS: Final = "otel_llm.self.spans"
 METRIC_SELF_QUEUE_DEPTH: Final = "otel_llm.self.queue.depth"
 METRIC_SELF_CPU_UTILIZATION: Final = "otel_llm.self.cpu.utilization"
 METRIC_SELF_RESTARTS: Final = "otel_llm.self.restarts"
+METRIC_SELF_FLEET_JOINED: Final = "otel_llm.self.fleet.joined"
 METRIC_SELF_UNPRICED_CALLS: Final = "otel_llm.self.unpriced_calls"
 
 RATELIMIT_TYPE_REQUESTS: Final = "requests"

@@ -103,6 +103,7 @@ class Upkeep:
         store: Where spans are kept.
         alerts: What takes calls up to be judged.
         exports: What goes out through exporters, as over OTLP.
+        fleet: The process that judges with others, and whether it does at the moment.
         forwarders: What goes out of the store.
     """
 
@@ -111,6 +112,13 @@ class Upkeep:
         self.alerts: AlertProcessor | None = None
         self.exports = Exports()
         self.forwarders: tuple[Forwarder, ...] = ()
+        self.fleet: tuple[int, Callable[[], bool]] | None = None
+
+    def joined(self) -> bool | None:
+        """Whether this process judges with others; ``None`` where it is not to, or has not begun."""
+        if self.fleet is None or self.fleet[0] != os.getpid():
+            return None
+        return self.fleet[1]()
 
     def fates(self) -> Iterator[Fate]:
         """What became of the spans that each part saw."""

@@ -119,3 +119,11 @@ def test_where_nothing_was_said_there_are_no_findings(tmp_path):
     database.close(5)
     with Reader(tmp_path / "otel-llm.db") as store:
         assert list(itself.examine(store)) == []
+
+
+def test_processes_that_judge_with_other_hosts_are_counted(told):
+    joined = ("fleet.joined", 1, {"pid": 1})
+    found = told(joined, ("fleet.joined", 1, {"pid": 2}))["own fleet"]
+    assert (found.status, found.detail[:16]) == ("ok", "2 of 2 processes")
+    found = told(joined, ("fleet.joined", 0, {"pid": 2}))["own fleet"]
+    assert (found.status, found.detail[:16]) == ("warn", "1 of 2 processes")

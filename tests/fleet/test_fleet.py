@@ -39,6 +39,7 @@ class Member:
     def __init__(self, folder, url, rules):
         folder.mkdir()
         self.log = folder / "log"
+        self.calls = 0
         self.desk = Desk(
             folder / "calls.db",
             {
@@ -67,6 +68,7 @@ class Member:
             self.process.stdin.write(f"{status}\n")
             self.process.stdin.flush()
             assert self.process.stdout.readline() == f"{status}\n"
+            self.calls += 1
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -133,6 +135,9 @@ def test_errors_that_only_both_hosts_together_show_are_told_once_and_ended_once(
     )
     time.sleep(2.0)
     assert statuses(hook) == ["firing", "resolved"]
+    (first, _) = members
+    told = len(first.desk.otel_llm("tail", "--fleet", "-n", "9999", "--json").stdout.splitlines())
+    assert first.desk.ask("summary", "--fleet")["attempts"] == told == sum(member.calls for member in members)
 
 
 @pytest.mark.slow

@@ -69,7 +69,11 @@ class Host:
 
 @pytest.fixture
 def hosts(redis_server, tmp_path):
-    return Host(redis_server, tmp_path, "a", -1000.0), Host(redis_server, tmp_path, "b", -77_777.7)
+    made = Host(redis_server, tmp_path, "a", -1000.0), Host(redis_server, tmp_path, "b", -77_777.7)
+    yield made
+    for host in made:
+        host.line.close()
+        host.local.close()
 
 
 def row(status="firing", receiver="ops", begun=1.0, **settings):
@@ -207,7 +211,7 @@ def test_everything_in_redis_ends_by_itself(hosts, redis_server):
     with redis_server.client() as client:
         keys = client.keys()
         assert keys
-        assert all(key.startswith(b"otel_llm:{test}:") for key in keys)
+        assert all(key.startswith((b"otel_llm:{test}:", b"otel_llm:fleets")) for key in keys)
         assert {key: client.ttl(key) for key in keys if client.ttl(key) < 0} == {}
 
 
@@ -235,3 +239,4 @@ def test_where_there_is_no_store_memory_stands_in(redis_server):
     redis_server.kill()
     assert [one.identity for one in ledger.due("ops", time.monotonic(), 10)] == [row().identity]
     assert ledger.stands_in
+    line.close()

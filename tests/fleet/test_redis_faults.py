@@ -90,14 +90,10 @@ class Host:
         document = Document(name="rules.yaml")
         parse(RULES.encode(), document)
         rules = schema.interpret([document])
-        opener = wiring.opener(
-            Config(url=url, namespace="test"),
-            {},
-            lambda: SqliteLedger(store, clock.boot()),
-            store=str(store),
-            boot=clock.boot(),
-            now=clock.now,
+        here = wiring.Here(
+            local=lambda: SqliteLedger(store, clock.boot()), store=str(store), boot=clock.boot(), now=clock.now
         )
+        opener = wiring.opener(Config(url=url, namespace="test"), {}, here)
         self.processor = AlertProcessor(lambda: self.engine.start())  # noqa: PLW0108 - made below
         self.engine = Engine(self.processor, lambda: rules, ledger=opener)
         self.engine.watch(lambda changes: told.extend(said for _, said in changes))
@@ -105,6 +101,10 @@ class Host:
         provider.add_span_processor(self.processor)
         self.tracer = provider.get_tracer("t")
         self.ledger = opener()
+
+    def close(self):
+        self.engine.stop(2.0)
+        self.ledger._line.close()
 
     def call(self, *, fails=False):
         """The longest that ending a call took [s]."""
@@ -127,7 +127,7 @@ def host(redis_server, tmp_path, told):
     host.call()
     wait_for(lambda: host.ledger.joined, 10.0)
     yield host
-    host.engine.stop(2.0)
+    host.close()
 
 
 def wait_for(condition, within, between=lambda: time.sleep(0.01)):
@@ -181,7 +181,7 @@ def test_a_redis_that_is_not_there_at_first_is_told_once_and_the_host_decides(re
     host = Host(server.url, tmp_path / "store.db", told)
     wait_for(lambda: told, 8.0, lambda: (host.call(fails=True), time.sleep(0.01)))
     assert len([record for record in caplog.records if "on this host alone" in record.getMessage()]) == 1
-    host.engine.stop(2.0)
+    host.close()
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_wrong_url_is_told_once_without_its_password(url, said, tmp_path, told
     assert said in caplog.text
     assert "secret" not in caplog.text
     assert "scope" not in told[0].annotations
-    host.engine.stop(2.0)
+    host.close()
 
 
 def test_a_stopped_redis_does_not_hold_the_exit(host, redis_server):

@@ -25,6 +25,8 @@ class RedisServer:
     Attributes:
         folder: Its data and log are in there.
         options: Of its command line.
+        ready: Says whether it answers, where that takes more than a PING.
+        command: The command line, where it is another one altogether.
     """
 
     folder: Path
@@ -32,6 +34,7 @@ class RedisServer:
     options: tuple[str, ...] = ()
     password: str | None = None
     ready: Callable[["RedisServer"], bool] | None = None
+    command: list[str] | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -45,6 +48,7 @@ class RedisServer:
         """Start it, with the data that are in its folder."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "yes", *self.options, *options]
+        command = self.command or command
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + STARTS_WITHIN

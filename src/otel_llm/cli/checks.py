@@ -22,6 +22,9 @@ from urllib.parse import urlsplit
 
 from otel_llm.cli.run import CHOICE, DISTRO
 from otel_llm.config import Loaded
+from otel_llm.fleet.client import place
+from otel_llm.fleet.reading import Window
+from otel_llm.ledger import LedgerError
 from otel_llm.probe.nvml import diagnose
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
@@ -324,6 +327,31 @@ def _endpoint(variable: str, endpoint: str, protocol: str) -> Check:
         fix = f"OTEL_EXPORTER_OTLP_PROTOCOL={usual}"
         return Check(name="otlp", status="warn", detail=detail, fix=fix)
     return Check(name="otlp", status="ok", detail=f"{place} ({variable}) listens; {protocol}")
+
+
+def redis(loaded: Loaded) -> Findings:
+    """The Redis that hosts share: that it answers, who is there, and who judges."""
+    settings = loaded.settings.redis
+    if settings.url is None:
+        yield Check(name="redis", status="ok", detail="none is set: alerts are judged on each host by itself")
+        return
+    where = place(settings.url)
+    try:
+        window = Window(settings.url, settings.namespace)
+        fleets = [window.members(keys) for keys in window.fleets()]
+    except LedgerError as error:
+        fix = "correct redis.url, or see to Redis; meanwhile each host judges by itself"
+        yield Check(name="redis", status="fail", detail=f"{where}: {error}", fix=fix)
+        return
+    server = f"{where} answers ({window.version}{', a cluster' if window.kind == 'RedisCluster' else ''})"
+    if not fleets:
+        yield Check(name="redis", status="ok", detail=f"{server}; nobody has joined yet")
+    for fleet in fleets:
+        count = len(fleet.processes)
+        hosts = len({name.partition(" ")[0] for name in fleet.processes})
+        said = f"{count} process{'es' * (count != 1)} on {hosts} host{'s' * (hosts != 1)}"
+        judge = f"{fleet.judge} judges" if fleet.judge else "nobody judges"
+        yield Check(name="redis", status="ok", detail=f"{server}; {fleet.name}: {said}, {judge}")
 
 
 def driver() -> Findings:

@@ -75,6 +75,7 @@ def examine() -> Findings:
         "instrumentations": partial(checks.instrumentations, environ),
         "otlp": partial(checks.otlp, environ),
         "forwarding": partial(_forwarding, environ, loaded),
+        "redis": partial(checks.redis, loaded),
         "gpu": checks.driver,
         "own figures": partial(_itself, loaded.store_path),
         "self-test": partial(self_test, environ),

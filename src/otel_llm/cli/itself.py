@@ -40,6 +40,7 @@ def examine(store: Reader) -> Findings:
         yield _fate(part, [point for point in spans if _part(point) == part], depths.get(part), age)
     yield from _errors(points)
     yield from _loops(points)
+    yield from _fleet(points)
     yield from _threads(points)
     yield from _prices(points)
 
@@ -96,6 +97,24 @@ def _loops(points: Sequence[Point]) -> Iterator[Check]:
     crashed = any(point.value for point in worst.values())
     fix = "report it, with the lines of the log" if crashed else None
     yield Check(name="own loops", status="warn" if crashed else "ok", detail=", ".join(said), fix=fix)
+
+
+def _fleet(points: Sequence[Point]) -> Iterator[Check]:
+    """Which processes judge with other hosts, as they said last."""
+    last: dict[object, Point] = {}
+    for point in sorted(points, key=lambda one: one.time):
+        if point.name == semconv.METRIC_SELF_FLEET_JOINED:
+            last[point.attributes.get(semconv.PROCESS_PID)] = point
+    if not last:
+        return
+    joined = sum(point.value > 0 for point in last.values())
+    detail = f"{joined} of {len(last)} processes judged alerts together with other hosts when they said so last"
+    if joined < len(last):
+        yield Check(
+            name="own fleet", status="warn", detail=detail, fix="look whether Redis answers (check redis above)"
+        )
+    else:
+        yield Check(name="own fleet", status="ok", detail=detail)
 
 
 def _threads(points: Sequence[Point]) -> Iterator[Check]:

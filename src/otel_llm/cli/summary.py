@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import click
 from rich.text import Text
@@ -15,7 +16,7 @@ from otel_llm.cli.figures import Group
 from otel_llm.cli.table import Column, print_table
 from otel_llm.store.query import Filter, Reader
 
-_DIMENSIONS: Final = ("model", "provider", "service", "operation", "hour")
+_DIMENSIONS: Final = ("model", "provider", "service", "operation", "hour", "host")
 _HOUR: Final = 3_600_000_000_000
 """[ns]"""
 _SECOND: Final = 1_000_000_000
@@ -35,9 +36,10 @@ _FORMS: Final = ("table", "md", "json", "bench")
 @options.filter_options()
 @click.option("--by", type=click.Choice(_DIMENSIONS), multiple=True, help="Group by this; may be given several times.")
 @click.option("--format", "form", type=click.Choice(_FORMS), default="table", show_default=True)
+@click.option("--fleet", is_flag=True, help="Of all hosts that share a Redis (redis.url), the last two hours at most.")
 @options.db_option
 @options.json_option
-def command(*, selection: Filter, by: tuple[str, ...], form: str, db: Path | None, as_json: bool) -> None:
+def command(*, selection: Filter, by: tuple[str, ...], form: str, fleet: bool, db: Path | None, as_json: bool) -> None:
     """Percentiles, tokens and errors over a time range.
 
     Without --since: the hour up to the newest call. Without --by a table has a row per model, JSON one group. A call
@@ -46,8 +48,12 @@ def command(*, selection: Filter, by: tuple[str, ...], form: str, db: Path | Non
     CONC how many were under way at once on average. With --format bench each group is the report of vllm bench serve.
     """
     as_json = as_json or form == "json"
-    with options.reader(db) as store:
-        selection = _ranged(store, selection)
+    if ("host" in by and not fleet) or ("hour" in by and fleet):
+        message = "--by: host is for --fleet, and hour for a store"
+        raise click.UsageError(message)
+    with _fleet() if fleet else options.reader(db) as store:
+        if isinstance(store, Reader):
+            selection = _ranged(store, selection)
         document = store.summary(selection, by if by or as_json or form == "bench" else ("model",))
         if as_json:
             output.print_json(document)
@@ -57,6 +63,21 @@ def command(*, selection: Filter, by: tuple[str, ...], form: str, db: Path | Non
             _print_bench(document, by)
         elif not as_json:
             _print(store, selection, document, by or ("model",), markdown=form == "md")
+
+
+class Summing(Protocol):
+    """What summaries are made of: a store, or what all hosts told."""
+
+    def summary(self, selection: Filter, by: tuple[str, ...] = ()) -> dict[str, Any]:
+        """The summary of the calls that fit, as the contract has it."""
+        ...
+
+
+@contextmanager
+def _fleet() -> Iterator[Summing]:
+    from otel_llm.cli.fleet import Summed  # noqa: PLC0415 - an extra
+
+    yield Summed()
 
 
 def _print_bench(document: Group, by: Sequence[str]) -> None:
@@ -80,7 +101,7 @@ def _ranged(store: Reader, selection: Filter) -> Filter:
     return dataclasses.replace(selection, since=since) if older else selection
 
 
-def _print(store: Reader, selection: Filter, document: Group, by: Sequence[str], *, markdown: bool) -> None:
+def _print(store: Summing, selection: Filter, document: Group, by: Sequence[str], *, markdown: bool) -> None:
     groups = list(document["groups"])
     services = [group["group"].get("service") for group in store.summary(selection, ("service",))["groups"]]
     title = head(document, [output.clean(name) for name in services if name])
@@ -96,7 +117,7 @@ def _print(store: Reader, selection: Filter, document: Group, by: Sequence[str],
     console = output.console()
     console.print(title, soft_wrap=True)
     print_table(console, columns, [_styled(columns, row) for row in rows])
-    course = _course(store, selection, document)
+    course = _course(store, selection, document) if isinstance(store, Reader) else None
     if course is not None:
         console.print(course, soft_wrap=True)
     for note in notes:

@@ -43,16 +43,25 @@ _WIDTHS: Final = (12, 16, 9, 9, 7, 9, 11, 11, 10, 8, 7)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing calls as they finish, until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="How many at first.")
 @wanted_options
+@click.option("--fleet", is_flag=True, help="Of all hosts that share a Redis (redis.url), without content.")
 @options.db_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
-def command(*, selection: Filter, wanted: Wanted, follow: bool, lines: int, db: Path | None, as_json: bool) -> None:
+def command(  # noqa: PLR0913 - options
+    *, selection: Filter, wanted: Wanted, follow: bool, lines: int, fleet: bool, db: Path | None, as_json: bool
+) -> None:
     """Print the newest calls, one line each, oldest first; with -f go on as calls finish.
 
     -f waits for a store that does not exist yet and goes on in a new one when the file is replaced.
     """
-    path = options.store_path(db)
     line = _Line(as_json=as_json)
     selection = dataclasses.replace(selection, limit=lines)
+    if fleet:
+        from otel_llm.cli.fleet import calls  # noqa: PLC0415 - an extra
+
+        for attempt in calls(selection, wanted, follow=follow):
+            line.print(attempt)
+        return
+    path = options.store_path(db)
     if not follow:
         with options.reader(path) as store:
             found = find(store, selection, wanted) if lines else []

@@ -11,6 +11,9 @@ from typing import Any, Final
 from otel_llm.redaction import scrub
 
 PREFIX: Final = "otel_llm"
+FLEETS: Final = "otel_llm:fleets"
+"""The names of all fleets, by when they were seen [s since the epoch]; not of one fleet, and so without a tag."""
+
 _LONGEST: Final = 120
 _SERVICE: Final = "service.name"
 _ENVIRONMENTS: Final = ("deployment.environment.name", "deployment.environment")

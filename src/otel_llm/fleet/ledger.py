@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from otel_llm import boundary
 from otel_llm.fleet.client import FaultyUrlError
@@ -64,12 +64,22 @@ class FleetLedger:
         line: Asks Redis.
         place: Where that is, to be told.
         host: Whose ledger ``local`` is.
+        publish: What else is to be told to Redis while it answers, on the line's thread.
 
     Attributes:
         joined: Whether the fleet decides.
     """
 
-    def __init__(self, local: LocalLedger, remote: Remote, line: Line, *, place: str, host: str) -> None:
+    def __init__(
+        self,
+        local: LocalLedger,
+        remote: Remote,
+        line: Line,
+        *,
+        place: str,
+        host: str,
+        publish: Callable[[Any], None] | None = None,
+    ) -> None:
         self.joined = False
         self._local = local
         self._remote = remote
@@ -92,6 +102,8 @@ class FleetLedger:
         self._patient_until = float("-inf")
         self._mirrored: dict[str, Row] = {}
         self._host = host
+        self._publish = publish
+        self._published: Job | None = None
         self._silences: Sequence[Silence] = ()
         self._silenced: Sequence[Silence] = ()
         self._silences_at = float("-inf")
@@ -122,6 +134,9 @@ class FleetLedger:
             self._look()  # which tells of the move where it succeeds
             raise LedgerMovedError(self._place, afresh=False)
         self._sight = sight
+        if self._publish is not None and (self._published is None or self._published.done.is_set()):
+            with contextlib.suppress(LedgerError):
+                self._published = self._line.post(self._publish)
 
     def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
         """What others told after mark ``since``, and the next mark; 0 is the beginning."""

@@ -55,7 +55,7 @@ class Line:
         self._url = url
         self._jobs: deque[Job] = deque()
         self._client: Any = None
-        self._loop = supervisor.Loop("redis", self._work, where="fleet.line")
+        self._loop = supervisor.Loop("redis", self._work, end=self._hang_up, where="fleet.line")
 
     def ask(self, work: Callable[[Any], T], within: float = WITHIN) -> T:
         """What ``work`` makes of the client.
@@ -90,6 +90,10 @@ class Line:
             raise LedgerError(message)
         self._loop.wake()
         return job
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Ask nothing more, and hang up, within ``timeout`` [s]."""
+        self._loop.stop(timeout)
 
     def _work(self, loop: supervisor.Loop) -> None:
         from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415

@@ -6,6 +6,7 @@ is measured once, when one joins, and holds until one joins again. So what is to
 
 import hashlib
 import math
+import time
 import uuid
 import zlib
 from collections import defaultdict
@@ -16,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from otel_llm.fleet import merge, scripts
-from otel_llm.fleet.keys import Keys
+from otel_llm.fleet.keys import FLEETS, Keys
 from otel_llm.fleet.line import Line
 from otel_llm.ledger import CLAIM, MOST_ROWS, SLOT, Kept, LedgerError, Outcome, Row, Shared, Silence
 
@@ -87,6 +88,8 @@ class Remote:
             What there is then, and the difference of the clocks [s].
         """
         keys = self._keys.all_of("id", "version", "adopted")
+        redis.zadd(FLEETS, {self._keys.name: int(time.time())})
+        redis.pexpire(FLEETS, scripts.KEPT)
         for _ in range(5):
             before = self._now()
             seen = _sight(self._run(redis, scripts.JOIN, keys, [uuid.uuid4().hex]))

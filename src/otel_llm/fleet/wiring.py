@@ -3,35 +3,58 @@
 import os
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from otel_llm.fleet import client
 from otel_llm.fleet.keys import Keys, namespace
 from otel_llm.fleet.ledger import FleetLedger
 from otel_llm.fleet.line import Line
+from otel_llm.fleet.publisher import Publisher, Sums
 from otel_llm.fleet.remote import Remote
 from otel_llm.fleet.settings import Config
 from otel_llm.ledger import LocalLedger
 
 
+def publisher(settings: Config, resource: Mapping[str, Any], sums: Callable[[str], Sums]) -> Publisher:
+    """What tells other hosts of this process's calls.
+
+    Args:
+        settings: With a URL.
+        resource: The attributes of the process's resource.
+        sums: Makes what adds calls up by the minute, of the host that it is given.
+    """
+    host = socket.gethostname()
+    return Publisher(Keys(namespace(settings.namespace, resource)), lambda: sums(host), host=host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """What a process has of its own.
+
+    Attributes:
+        local: Opens the ledger of this host.
+        store: Where that is kept.
+        boot: Which boot of the machine ``now`` counts from.
+        now: The clock of slots.
+    """
+
+    local: Callable[[], LocalLedger]
+    store: str
+    boot: str
+    now: Callable[[], float]
+
+
 def opener(
-    settings: Config,
-    resource: Mapping[str, Any],
-    local: Callable[[], LocalLedger],
-    *,
-    store: str,
-    boot: str,
-    now: Callable[[], float],
+    settings: Config, resource: Mapping[str, Any], here: Here, publish: Callable[[Any], None] | None = None
 ) -> Callable[[], FleetLedger]:
     """Opens the ledger of the fleet; the same one each time in one process, and a new one after a fork.
 
     Args:
         settings: With a URL.
         resource: The attributes of the process's resource.
-        local: Opens the ledger of this host.
-        store: Where that is kept.
-        boot: Which boot of the machine ``now`` counts from.
-        now: The clock of slots.
+        here: This process.
+        publish: What else is to be told to Redis.
     """
     opened: dict[int, FleetLedger] = {}
     url = settings.url or ""
@@ -42,8 +65,10 @@ def opener(
         if pid not in opened:
             line = Line(url)
             host = socket.gethostname()
-            remote = Remote(line, keys, boot=boot, now=now, name=f"{host} {pid}")
-            opened[pid] = FleetLedger(local(), remote, line, place=client.place(url), host=f"{host} {store}")
+            remote = Remote(line, keys, boot=here.boot, now=here.now, name=f"{host} {pid}")
+            opened[pid] = FleetLedger(
+                here.local(), remote, line, place=client.place(url), host=f"{host} {here.store}", publish=publish
+            )
         return opened[pid]
 
     return open_it

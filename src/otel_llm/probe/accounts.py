@@ -36,13 +36,20 @@ class Accounts:
     Args:
         fates: Says what became of spans so far.
         depths: Says how much waits, by part.
+        joined: Says whether this process judges with others; ``None`` where it is not to.
     """
 
     name = "self"
 
-    def __init__(self, fates: Callable[[], Iterable[Fate]], depths: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        fates: Callable[[], Iterable[Fate]],
+        depths: Callable[[], Mapping[str, int]],
+        joined: Callable[[], bool | None] = lambda: None,
+    ) -> None:
         self._fates = fates
         self._depths = depths
+        self._joined = joined
         self._last: tuple[float, Mapping[str, float]] | None = None
 
     def read(self, now: float) -> Sequence[Reading]:
@@ -56,6 +63,8 @@ class Accounts:
             readings.append(Reading(semconv.METRIC_SELF_SPANS, fate.number, named))
         for part, depth in self._depths().items():
             readings.append(Reading(semconv.METRIC_SELF_QUEUE_DEPTH, depth, {**own, semconv.SELF_PART: part}))
+        if (joined := self._joined()) is not None:
+            readings.append(Reading(semconv.METRIC_SELF_FLEET_JOINED, int(joined), own))
         for part, share in self._cpu(now).items():
             readings.append(Reading(semconv.METRIC_SELF_CPU_UTILIZATION, share, {**own, semconv.SELF_PART: part}))
         for loop in supervisor.standing():

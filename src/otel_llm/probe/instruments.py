@@ -251,6 +251,16 @@ SELF: Final = (
         words=("overhead",),
     ),
     Instrument(
+        name=semconv.METRIC_SELF_FLEET_JOINED,
+        kind="gauge",
+        unit=semconv.UNIT_RATIO,
+        meaning="Whether alerts are judged together with the other hosts of `redis.url` (1), or on this host alone "
+        "since Redis does not answer (0).",
+        source="counted by otel-llm",
+        absent="no Redis is set, or nothing was judged yet in this process",
+        words=("joined",),
+    ),
+    Instrument(
         name=semconv.METRIC_SELF_RESTARTS,
         kind="gauge",
         unit=semconv.UNIT_RESTARTS,

@@ -71,10 +71,10 @@ def summarize(
                 group(kind, hour).unpack(kind, figures)
     finally:
         sqlite.execute("COMMIT")
-    return _told(groups, asked, by)
+    return tell(groups, asked, by)
 
 
-def _told(groups: dict[tuple[str | None, ...], Group], asked: Filter, by: tuple[str, ...]) -> dict[str, Any]:
+def tell(groups: dict[tuple[str | None, ...], Group], asked: Filter, by: tuple[str, ...]) -> dict[str, Any]:
     """The groups as the contract has them."""
     total = Group()
     for group in groups.values():
