@@ -6,6 +6,7 @@ The loop, twenty entries of a dictionary, takes 1.1 us where the bounds were mea
 import gc
 import math
 import random
+import sys
 import time
 import tracemalloc
 
@@ -42,12 +43,17 @@ def scale():
 def turns(function, rounds=40, times=200):
     """How many turns of the loop ``function`` takes: least CPU time of both, by turns."""
     least = dict.fromkeys((function, scale, int), math.inf)
-    for _ in range(rounds):
-        for one in least:
-            began = time.thread_time()
-            for _ in range(times):
-                one()
-            least[one] = min(least[one], time.thread_time() - began)
+    tracer = sys.gettrace()
+    sys.settrace(None)  # who measures coverage would be measured
+    try:
+        for _ in range(rounds):
+            for one in least:
+                began = time.thread_time()
+                for _ in range(times):
+                    one()
+                least[one] = min(least[one], time.thread_time() - began)
+    finally:
+        sys.settrace(tracer)
     return (least[function] - least[int]) / (least[scale] - least[int])
 
 

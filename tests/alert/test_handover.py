@@ -1,5 +1,6 @@
 """Messages that change hands: from a judge to the next one, and from a stand-in to the store that is back."""
 
+import msgspec
 import pytest
 from host_by_hand import Clock, Process, interpret
 
@@ -109,6 +110,23 @@ def test_two_judges_send_a_message_once_while_the_first_one_s_receiver_hangs(led
     assert first.turn(Desk("ops"), ledger, 1) == 10.0
     assert second.turn(Desk("ops"), ledger, 2) is None
     assert len(hook.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["store", "memory"])
+def test_of_too_many_messages_the_oldest_repeats_go_first_and_are_counted(ledger, monkeypatch, kind):
+    from otel_llm.alert import memory  # noqa: PLC0415
+    from otel_llm.store import ledger as store  # noqa: PLC0415
+
+    for module in (memory, store):
+        monkeypatch.setattr(module, "MOST_ROWS", 3)
+    if kind == "memory":
+        ledger = MemoryLedger()
+    rows = [row(fingerprint=letter) for letter in "abcd"]
+    repeat = row(fingerprint="r")
+    repeat = msgspec.structs.replace(repeat, message=msgspec.structs.replace(repeat.message, repeat=1))
+    ledger.commit(ledger.lease("a", 10.0), [], [rows[0], repeat, *rows[1:]])
+    assert [one.message.fingerprint for one in ledger.due("ops", 10.0, 9)] == ["b", "c", "d"]
+    assert ledger.dropped == 2
 
 
 # --- an outage of the receiver -------------------------------------------------------------------------------------
