@@ -16,7 +16,7 @@ import pytest
 
 from otel_llm.quantity import Duration, Size
 from otel_llm.store import database as module
-from otel_llm.store.connection import Connection
+from otel_llm.store.connection import BusyError, Connection, DamageError
 from otel_llm.store.database import Config, Database, default_path, shared
 from otel_llm.store.query import Filter, Reader
 from otel_llm.store.writer import QUEUE
@@ -280,12 +280,56 @@ def test_what_was_kept_is_written_once_the_path_can_be_written(tmp_path, spans):
     database.close(5)
 
 
-def test_a_removed_file_is_made_again(kept, spans, path):
+def test_a_removed_file_is_made_again_with_what_was_written_a_moment_before(kept, spans, path):
     kept(spans.call())
+    for file in list(path.parent.iterdir()):
+        file.unlink()
+    assert kept(spans.call()).stats().stored == 2
+    assert rows(path) == 2
+
+
+def test_what_was_read_again_is_not_written_twice(kept, spans, path, monkeypatch):
+    monkeypatch.setattr("otel_llm.store.writer.PROOF", 0.05)
+    writer = kept(spans.call())._writer()
+    assert within(2, lambda: not writer._unproved)
     for file in list(path.parent.iterdir()):
         file.unlink()
     kept(spans.call())
     assert rows(path) == 1
+
+
+def test_damage_that_stays_has_the_file_set_aside(kept, spans, path, monkeypatch):
+    monkeypatch.setattr("otel_llm.store.writer.PROOF", 0.05)
+    proofs = []
+
+    def doubt(self):
+        proofs.append(self)
+        if len(proofs) < 3:
+            message = "the newest row is not there"
+            raise DamageError(message)
+
+    monkeypatch.setattr(Connection, "prove", doubt)
+    database = kept(spans.call())
+    assert within(5, lambda: len(proofs) >= 3)
+    assert len(list(path.parent.glob("*.corrupt-*-shm"))) <= 1
+    assert [one for one in path.parent.glob("*.corrupt-*") if not one.name.endswith(("-wal", "-shm"))]
+    assert rows(path) == 1
+    assert database.stats().last_error.startswith("damaged")
+
+
+def test_a_proof_that_finds_the_file_locked_is_put_off(kept, spans, path, monkeypatch):
+    monkeypatch.setattr("otel_llm.store.writer.PROOF", 0.05)
+    proofs = []
+
+    def busy(self):
+        proofs.append(self)
+        if len(proofs) < 2:
+            raise BusyError
+
+    monkeypatch.setattr(Connection, "prove", busy)
+    database = kept(spans.call())
+    assert within(5, lambda: len(proofs) == 2 and not database._writer()._unproved)
+    assert not list(path.parent.glob("*.corrupt-*"))
 
 
 def test_a_replaced_file_is_noticed(kept, spans, path, tmp_path):
@@ -294,7 +338,7 @@ def test_a_replaced_file_is_noticed(kept, spans, path, tmp_path):
     Connection(other).close()
     other.rename(path)
     kept(spans.call())
-    assert rows(path) == 1
+    assert rows(path) == 2
 
 
 def test_a_removed_log_is_noticed(kept, spans, path):
@@ -370,7 +414,7 @@ def test_a_file_replaced_during_a_write_gets_the_write_again(kept, spans, path, 
     monkeypatch.setattr(Connection, "checkpoint", move)
     kept(spans.call(request_model="again"))
     with Reader(path) as reader:
-        assert [span.name for span in reader.calls(Filter())] == ["chat gpt-x"]
+        assert [span.name for span in reader.calls(Filter())] == ["chat gpt-x"] * 2
         assert len(reader.calls(Filter(model="again"))) == 1
 
 

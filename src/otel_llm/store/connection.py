@@ -1,9 +1,10 @@
 """Room store: the writer's connection to the file. Opens, migrates, guards the file's identity, checkpoints.
 
-Only the writer's thread uses it. Three laws of SQLite shape it: a process that opens and closes the database file by
+Only the writer's thread uses it. Four laws of SQLite shape it: a process that opens and closes the database file by
 hand loses its locks, so the file is only looked at with `os.stat`; a file that was replaced goes on "accepting" writes,
 so its identity is compared around each batch; and old SQLite may lose commits when two connections checkpoint at once,
-so checkpoints happen only here, under a lock on a file of its own.
+so checkpoints happen only here, under a lock on a file of its own; and a log index (``-shm``) that is cut while it is
+mapped kills the process that looks at it, so its length is looked at before.
 """
 
 import contextlib
@@ -27,13 +28,23 @@ CHECKPOINT_PAGES: Final = 1000
 """Pages in the write-ahead log beyond which it is copied into the database."""
 
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_INDEX_HEADER: Final = 136
+"""Bytes at the start of the log's index that say what the log holds; without them it is read anew."""
+
+_MOST_KEPT_OPEN: Final = 16
+_kept_open: Final[dict[tuple[int, int], int]] = {}
+"""Descriptors of indices that were written to, by device and inode: closing one would drop this process's locks."""
 
 
 class BusyError(Exception):
     """Another process holds the lock file."""
 
 
-Identity = tuple[int, int, int, int]
+class DamageError(Exception):
+    """What was written cannot be read again."""
+
+
+Identity = tuple[int, int, int, int, int, int]
 
 
 class Connection:
@@ -47,6 +58,8 @@ class Connection:
         self.path = path
         self.lock_path = path.with_name(path.name + ".lock")
         self.wal_path = path.with_name(path.name + "-wal")
+        self.index_path = path.with_name(path.name + "-shm")
+        self._index_size = 0
         self.aside: Path | None = None
         self._make_files()
         with self.locked(timeout=BUSY_TIMEOUT):
@@ -84,26 +97,85 @@ class Connection:
     def _look(self) -> Identity:
         """Which files stand at the path now; zeros for a missing one."""
         identity: list[int] = []
-        for path in (self.path, self.wal_path):
+        size = 0
+        for path in (self.path, self.wal_path, self.index_path):
             try:
                 found = os.stat(path)  # noqa: PTH116 - per batch, and Path.stat costs twice as much
                 identity += (found.st_dev, found.st_ino)
+                size = found.st_size
             except FileNotFoundError:
                 identity += (0, 0)
-        return identity[0], identity[1], identity[2], identity[3]
+                size = self._index_size
+        if size < self._index_size:
+            self._mend_index()
+        self._index_size = max(size, self._index_size)
+        return identity[0], identity[1], identity[2], identity[3], identity[4], identity[5]
+
+    def _mend_index(self) -> None:
+        """Give an index that was cut its length again, before SQLite looks at it; its zeros have the log read anew.
+
+        By the path, not by a descriptor, whose closing would drop this process's locks on the file.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self.index_path, self._index_size)
 
     def is_current(self) -> bool:
         """Whether the path still names the files that were opened.
 
-        A write-ahead log that was missing at the start appears with the first write; it must not vanish again.
+        A write-ahead log and its index that were missing at the start appear with the first write; they must not vanish
+        again.
         """
         now = self._look()
         if now == self._identity:
             return True
-        if now[:2] == self._identity[:2] and self._identity[2:] == (0, 0):
+        if now[:2] == self._identity[:2] and self._identity[2:] == (0, 0, 0, 0):
             self._identity = now
             return True
         return False
+
+    def prove(self) -> None:
+        """Read with fresh eyes, as a reader would: the beginning of the file and what was written last.
+
+        Raises:
+            DamageError: It cannot be read, or not all of it is there.
+            BusyError: It cannot be told now.
+        """
+        newest = "SELECT max(id) FROM spans"
+        try:
+            own = self.sqlite.execute(newest).fetchone()[0] or 0
+            fresh = sqlite3.Connection(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)
+            try:
+                fresh.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+                found = fresh.execute(newest).fetchone()[0] or 0
+                fresh.execute("SELECT trace_id FROM spans WHERE id = ?", (found,)).fetchone()
+            finally:
+                fresh.close()
+        except sqlite3.Error as error:
+            if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                raise BusyError(str(self.path)) from None
+            raise DamageError(str(error)) from error
+        if found < own:
+            message = f"the newest row is {found}, where {own} was written"
+            raise DamageError(message)
+
+    def read_log_anew(self) -> None:
+        """Have every connection of every process forget what it knows of the write-ahead log, and read it again.
+
+        What of the log can still be read is so kept, with all that was copied into the database before.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            self.sqlite.execute("BEGIN IMMEDIATE")  # nobody writes meanwhile
+        try:
+            found = os.stat(self.index_path)  # noqa: PTH116 - as everywhere here
+            place = found.st_dev, found.st_ino
+            if place not in _kept_open and len(_kept_open) < _MOST_KEPT_OPEN:
+                _kept_open[place] = os.open(self.index_path, os.O_RDWR | os.O_CLOEXEC)
+            if place in _kept_open:
+                os.pwrite(_kept_open[place], bytes(_INDEX_HEADER), 0)
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                if self.sqlite.in_transaction:
+                    self.sqlite.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def locked(self, timeout: float) -> Iterator[None]:
@@ -160,6 +232,7 @@ class Connection:
 
     def set_aside(self) -> Path | None:
         """Close, and quarantine the damaged file; ``None`` when another process did so before."""
+        self._look()
         with contextlib.suppress(sqlite3.Error):
             self.sqlite.close()
         with self.locked(timeout=BUSY_TIMEOUT):
@@ -174,9 +247,10 @@ class Connection:
         with contextlib.suppress(sqlite3.Error, OSError), contextlib.ExitStack() as stack:
             with contextlib.suppress(BusyError):
                 stack.enter_context(self.locked(timeout=BUSY_TIMEOUT))
+            self._look()
             self.sqlite.close()
             now = self._look()
-            if now[:2] != self._identity[:2] and now[2:] == self._identity[2:] != (0, 0):
+            if now[:2] != self._identity[:2] and now[2:4] == self._identity[2:4] != (0, 0):
                 for suffix in ("-wal", "-shm"):
                     self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 

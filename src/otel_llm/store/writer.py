@@ -16,13 +16,16 @@ from typing import Any, Final
 
 from otel_llm import boundary, supervisor
 from otel_llm.store import batch
-from otel_llm.store.connection import BusyError, Connection, NewerSchemaError, is_corrupt
+from otel_llm.store.connection import BusyError, Connection, DamageError, NewerSchemaError, is_corrupt
 from otel_llm.store.gate import gate
 from otel_llm.store.house import House, LogFullError
 from otel_llm.store.marks import MARKER, SPAN, Marker, Tally, Timer
 
 QUEUE: Final = 2048
 BATCH: Final = 512
+PROOF: Final = 2.0
+"""[s] After a write until it is read again; damage that tells no error is so found."""
+
 _REPLACED: Final = 3
 _RETRIES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 _LONGEST_WAIT: Final = 3600.0
@@ -57,6 +60,9 @@ class Writer:
         self._rows = batch.Batches()
         self._markers: deque[Marker] = deque()
         self._pending: list[tuple[int, Any]] = []
+        self._unproved: deque[tuple[int, Any]] = deque(maxlen=QUEUE)
+        self._prove_at = 0.0
+        self._doubts = 0
         self._failures = 0
         self._set_asides = 0
         self._retry_at = 0.0
@@ -160,6 +166,7 @@ class Writer:
             if not written and self._failures:
                 break
         with gate.lock:
+            self._prove()
             self._keep_house()
 
     def _until_due(self) -> float:
@@ -170,6 +177,8 @@ class Writer:
             dues.append(self._retry_at)
         if self._house.due is not None and self.connection is not None:
             dues.append(self._house.due)
+        if self._unproved:
+            dues.append(self._prove_at)
         return min(_LONGEST_WAIT, *(due - now for due in dues)) if dues else _LONGEST_WAIT
 
     def _take(self) -> list[tuple[int, Any]]:
@@ -217,6 +226,7 @@ class Writer:
             if connection.is_current():
                 return done
             self._drop_connection()  # the file was replaced meanwhile: what was written went nowhere
+            self._write_again()
         message = "the file is replaced again and again"
         raise OSError(message)
 
@@ -230,9 +240,13 @@ class Writer:
         self.lost_spans.update(done.lost_spans)
         self._house.rows += done.stored
         self._most = min(BATCH, 2 * self._most)
+        if not self._unproved:
+            self._prove_at = time.monotonic() + PROOF
         for kind, item in self._pending:
             if kind == MARKER:
                 item.finish(durable=True)
+            elif kind == SPAN:
+                self._unproved.append((kind, item))
         self._pending = []
         while self._markers and self._markers[0].durable:
             self._markers.popleft()
@@ -241,6 +255,7 @@ class Writer:
         """The open connection to the files that stand at the path now."""
         if self.connection is not None and not self.connection.is_current():
             self._drop_connection()
+            self._write_again()
         if self.connection is None:
             self._rows.forget()
             self.connection = Connection(self._path)
@@ -266,6 +281,7 @@ class Writer:
         except (OSError, BusyError):
             return False
         self._tell_aside(aside)
+        self._write_again()
         self._failures = 0
         return True
 
@@ -300,6 +316,36 @@ class Writer:
             self.lost[reason] += left.total()
             self.lost_spans[reason] += left[SPAN]
 
+    def _write_again(self) -> None:
+        """Take up again what was written and never read since; what is there still is known by its identity."""
+        self.stored -= len(self._unproved)
+        self.stored_spans -= len(self._unproved)
+        self._pending = [*self._unproved, *self._pending]
+        self._unproved.clear()
+
+    def _prove(self) -> None:
+        """Read what was written, once in a while; what cannot be read is written again, at last into another file."""
+        if self.connection is None or not self._unproved or time.monotonic() < self._prove_at:
+            return
+        try:
+            if self.connection.is_current():
+                self.connection.prove()
+                self._unproved.clear()
+                self._doubts = 0
+                return
+            self._drop_connection()
+        except BusyError:
+            self._prove_at = time.monotonic() + PROOF
+            return
+        except (DamageError, OSError) as error:
+            self.last_error = f"damaged: {error}"
+            self._doubts += 1
+            if self._doubts > 1:
+                self._set_aside()
+            else:
+                self.connection.read_log_anew()
+        self._write_again()
+
     def _tell_aside(self, aside: Path | None) -> None:
         if aside is not None:
             self._warn("corrupt", f"was damaged; it is now {aside.name} and a new one was started")
@@ -331,7 +377,7 @@ class Writer:
 
     def _keep_house(self) -> None:
         """Keep the bounds, where something is open."""
-        if self.connection is None:
+        if self.connection is None or not self.connection.is_current():
             return
         try:
             if self._house.keep(self.connection):
