@@ -456,6 +456,28 @@ def test_a_loop_that_a_call_blocks_and_the_spans_that_were_kept_are_told(run, en
     assert 0 < told["otel_llm.self.cpu.utilization store "][1] < 1
 
 
+def test_calls_of_a_second_provider_are_judged_too(tmp_path):
+    program = """
+import time, otel_llm
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+otel_llm.instrument()
+first = trace.get_tracer_provider()
+trace._TRACER_PROVIDER = second = TracerProvider()
+otel_llm.instrument()
+from otel_llm.distro import _attached
+for provider in (first, second):
+    provider.get_tracer("t").start_span("chat", attributes={"gen_ai.operation.name": "chat"}).end()
+end = time.monotonic() + 20
+while _attached["processor"].intake.taken < 2 and time.monotonic() < end:
+    time.sleep(0.05)
+print(_attached["processor"].intake.taken)
+"""
+    environ = {**os.environ, "OTEL_LLM_STORE_PATH": str(tmp_path / "calls.db")}
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
+    assert told.stdout == "2\n"
+
+
 def test_what_is_not_needed_is_not_loaded(tmp_path):
     program = """
 import sys, otel_llm

@@ -266,12 +266,15 @@ def _attach_alerts(settings: config.Settings) -> None:
     add = getattr(provider, "add_span_processor", None)
     if _attached.get("judged") is provider or add is None:
         return
-    processor = AlertProcessor(partial(_judge, settings))
+    # One for a process, whatever its providers: it is what the engine takes from.
+    processor = _attached.setdefault("processor", AlertProcessor(partial(_judge, settings)))
     add(processor)
-    _attached.update(judged=provider, processor=processor)
+    _attached["judged"] = provider
     _upkeep.alerts = processor
-    if "observer" in _attached:
-        _attached["observer"].subscribe(processor.take)
+    observer = _attached.get("observer")
+    if observer is not None and _attached.get("heard") is not observer:
+        observer.subscribe(processor.take)
+        _attached["heard"] = observer
     _register_exit()
 
 
