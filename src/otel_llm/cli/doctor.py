@@ -21,8 +21,9 @@ from rich.text import Text
 from otel_llm import config, semconv
 from otel_llm.cli import checks, itself, options, output, specimen
 from otel_llm.cli.checks import Check, Findings, Status
-from otel_llm.cli.db import size
+from otel_llm.cli.db import quarantined, size
 from otel_llm.cli.run import find_instrument
+from otel_llm.store.migration import schema_steps
 from otel_llm.store.query import Filter, Reader, StoreError
 
 _STYLES: Final[Mapping[Status, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -113,7 +114,15 @@ def _store(path: Path) -> Findings:
         return
     held = size(info["size"] + info["wal_size"])
     detail = f"{path}, {held}, schema {info['schema_version']}, {info['journal_mode'].upper()}"
-    yield Check(name="store", status="ok", detail=detail)
+    if info["schema_version"] > len(schema_steps()):
+        fix = f"upgrade otel-llm, or choose another place: {semconv.OTEL_LLM_STORE_PATH}=/a/path/otel-llm.db"
+        detail += ": of a later version of otel-llm; it can be read, and no call is recorded into it"
+        yield Check(name="store", status="fail", detail=detail, fix=fix)
+    else:
+        yield Check(name="store", status="ok", detail=detail)
+    if damaged := quarantined(path):
+        detail = f"{len(damaged)} set aside, the last is {damaged[-1].name}"
+        yield Check(name="damaged", status="warn", detail=detail, fix="otel-llm db salvage, then delete them")
     if not newest:
         yield Check(name="calls", status="warn", detail="no call yet", fix="otel-llm run -- python app.py")
         return
