@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,17 @@ def test_a_finding_is_a_line_with_its_fix_below(status, code, monkeypatch):
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0] == [status, "thing", "as", "it", "is"]
     assert lines[1:] == ([] if status == "ok" else [["fix:", "do", "that"]])
+
+
+def test_a_store_of_a_later_version_and_what_was_set_aside_are_told(recorded):
+    recorded.add()
+    recorded.written()
+    recorded.exporter._database.close(5)
+    with closing(sqlite3.connect(recorded.path)) as sqlite:
+        sqlite.execute("PRAGMA user_version = 1000")
+    recorded.path.with_name(recorded.path.name + ".corrupt-1").write_text("")
+    store, damaged, calls = doctor._store(recorded.path)
+    assert (store.status, damaged.status, calls.status) == ("fail", "warn", "ok")
+    assert "schema 1000" in store.detail
+    assert store.fix.startswith("upgrade otel-llm")
+    assert damaged.fix.startswith("otel-llm db salvage")
