@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,14 @@ def instructions() -> str:
     rows = []
     for arm, added in figures["added"].items():
         cells = []
-        for kind in ("call", "chunk"):
+        for kind in ("thread", "call", "chunk"):
             value, theirs = statistics.median(added[kind]), statistics.median(official[kind])
             cells += ["-"] * 2 if (arm, kind) == ("sdk-floor", "chunk") else [f"{value:,.0f}", f"{value / theirs:.2f}"]
         rows.append([NAMES[arm], *cells])
-    head = ["arm", "call", "of the official", "chunk", "of the official"]
+    head = [
+        "arm",
+        *(cell for what in ("call, on its thread", "call, in all", "chunk") for cell in (what, "of the official")),
+    ]
     return f"{_told(figures, 'nox -s bench -- bench/instructions.py')} Instructions added.\n\n{_rows(head, rows)}"
 
 
@@ -125,14 +129,24 @@ TABLES: dict[str, tuple[str, Callable[[], str], str]] = {
 
 
 def main() -> None:
-    """Replace what stands between the markers."""
+    """Replace what stands between the markers; tell which tables could not be made, and of which run."""
+    missing: list[str] = []
     for name, (results, table, page) in TABLES.items():
-        if not (RESULTS / f"{results}.json").exists():
-            continue
         file = ROOT / page
         marks = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-        made = table()
+        try:
+            made = table()
+        except FileNotFoundError:
+            missing.append(f"{results}.json: expected a run, found none; the table {name} stays (bench/{results}.py)")
+            continue
+        except KeyError as key:
+            missing.append(
+                f"{results}.json: expected {key}, found an older run; the table {name} stays (bench/{results}.py)"
+            )
+            continue
         file.write_text(marks.sub(lambda match, made=made: f"{match[1]}\n{made}\n\n{match[2]}", file.read_text()))
+    if missing:
+        sys.exit("\n".join(missing))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from otel_llm import kind, semconv
+from otel_llm import folders, kind, semconv
 from otel_llm.alert.settings import Config as AlertConfig
 from otel_llm.document import Document, Fault, did_you_mean, quote, read
 from otel_llm.fleet.settings import Config as FleetConfig
@@ -150,9 +150,7 @@ def _find(environ: Mapping[str, str], layers: _Layers) -> Path | None:
     file = Path(FILE_NAME)
     if _is_there(file):
         return file
-    import platformdirs  # noqa: PLC0415 - not needed where a file is named
-
-    file = platformdirs.user_config_path("otel-llm") / FILE_NAME
+    file = folders.settings() / FILE_NAME
     return file if _is_there(file) else None
 
 

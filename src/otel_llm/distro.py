@@ -28,7 +28,7 @@ from otel_llm.alert.processor import AlertProcessor
 from otel_llm.alert.settings import Config as AlertConfig
 from otel_llm.gate import importing
 from otel_llm.ledger import Ledger, LocalLedger
-from otel_llm.probe import sources
+from otel_llm.probe import driver, sources
 from otel_llm.probe.accounts import Accounts
 from otel_llm.probe.loops import Loops
 from otel_llm.probe.observation import Observer
@@ -152,10 +152,13 @@ def _witness(settings: ProbeConfig, address: str | None, port: int | None) -> An
 def _energy(address: str | None, port: int | None) -> Any:
     """A ticket that says at the call's end what it took; ``None`` where that is not to be known."""
     if "meter" not in _attached:
-        from otel_llm.probe.meter import Meter  # noqa: PLC0415 - only a process that makes calls pays
+        _attached["meter"] = None
+        if driver.library_fault() is None:
+            from otel_llm.probe.meter import Meter  # noqa: PLC0415 - only where there are cards
 
-        _attached["meter"] = Meter()
-    return _attached["meter"].begin(address, port)
+            _attached["meter"] = Meter()
+    meter = _attached["meter"]
+    return meter.begin(address, port) if meter is not None else None
 
 
 def _attach_preload(_settings: config.Settings) -> None:
@@ -169,8 +172,10 @@ def _attach_preload(_settings: config.Settings) -> None:
 def _preload(_module: Any) -> None:
     """Import what the first call will need while the application imports its HTTP client, not during the call."""
     with boundary.guard("distro.preload"):
-        for name in ("otel_llm.record.recording", "otel_llm.store.writer", "otel_llm.probe.meter"):
+        for name in ("otel_llm.record.recording", "otel_llm.store.writer"):
             import_module(name)
+        if driver.library_fault() is None:
+            import_module("otel_llm.probe.meter")
         settings = _attached.get("settings")
         if settings is not None and settings.redis.url:
             with suppress(ImportError):  # who asks Redis tells that the extra is missing

@@ -16,8 +16,9 @@ from typing import Final
 
 from otel_llm import listeners, semconv, supervisor
 from otel_llm.probe.card import METER_FIELDS
+from otel_llm.probe.driver import library_fault
 from otel_llm.probe.energy import Ledger, Window
-from otel_llm.probe.nvml import Nvml, library_fault
+from otel_llm.probe.nvml import Nvml
 
 PERIOD: Final = 0.1
 """Between two samples [s]."""

@@ -7,13 +7,13 @@ there is nothing to read, and nothing is said; `diagnose` tells it to those who 
 
 import ctypes
 import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final
 
 from otel_llm import boundary, semconv
 from otel_llm.probe.card import FIELDS, PROCESS_FIELDS, Card, ClosedError, Field, GoneError, identify, is_unsupported
+from otel_llm.probe.driver import library_fault
 from otel_llm.probe.reading import Reading
 
 REOPEN_AFTER: Final = 30.0
@@ -21,8 +21,6 @@ REOPEN_AFTER: Final = 30.0
 
 _MOST_PAUSE: Final = 600.0
 """Longest time that NVML is left alone: opening it may wake cards up [s]."""
-
-_LIBRARY: Final = "libnvidia-ml.so.1"
 
 
 class Nvml:
@@ -200,17 +198,6 @@ def _uses_cuda() -> bool:
     except (OSError, AttributeError):
         return False
     return True
-
-
-def library_fault() -> str | None:
-    """Why NVML's library cannot be loaded; ``None`` where it can."""
-    if sys.platform == "win32":
-        return None  # where it stands there is pynvml's to know
-    try:
-        ctypes.CDLL(_LIBRARY)
-    except OSError as error:
-        return str(error)
-    return None
 
 
 def diagnose() -> tuple[tuple[tuple[str, str], ...], str | None]:

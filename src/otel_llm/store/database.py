@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_llm import boundary, semconv
+from otel_llm import boundary, folders, semconv
 from otel_llm.quantity import Duration, Size
 from otel_llm.store.gate import gate
 from otel_llm.store.marks import LOGS, METRICS, SPAN, Timer
@@ -185,9 +185,7 @@ class Database:
 
 def default_path() -> Path:
     """The database in the platform's folder for user data."""
-    import platformdirs  # noqa: PLC0415 - only when nobody named a path
-
-    return platformdirs.user_data_path("otel-llm", appauthor=False) / "otel-llm.db"
+    return folders.data() / "otel-llm.db"
 
 
 def shared(path: Path | str | None = None, config: Config | None = None) -> Database:
