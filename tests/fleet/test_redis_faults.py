@@ -1,6 +1,7 @@
 """What may befall a Redis while an engine works with it: the host goes on by itself, says so once, and joins again."""
 
 import logging
+import sys
 import time
 
 import pytest
@@ -153,7 +154,6 @@ def test_a_host_goes_on_without_redis_and_joins_again(fault, host, redis_server,
     rejoined = wait_for(
         lambda: host.ledger.joined, JOINS_WITHIN, lambda: (durations.append(host.call(fails=True)), time.sleep(0.01))
     )
-    wait_for(lambda: host.engine.facts.judging, 10.0)
     said = [record.getMessage() for record in caplog.records if record.name == boundary.logger.name]
     assert [("answers: " in text, "on this host alone" in text) for text in said] == [(False, True), (True, False)]
     assert [said.status for said in told] == ["firing"]
@@ -198,6 +198,15 @@ def test_a_wrong_url_is_told_once_without_its_password(url, said, tmp_path, told
     assert said in caplog.text
     assert "secret" not in caplog.text
     assert "scope" not in told[0].annotations
+    host.close()
+
+
+def test_without_the_extra_it_is_said_what_to_install(tmp_path, told, caplog, monkeypatch):
+    monkeypatch.setitem(sys.modules, "redis", None)
+    host = Host("redis://localhost", tmp_path / "store.db", told)
+    wait_for(lambda: told, 8.0, lambda: (host.call(fails=True), time.sleep(0.01)))
+    assert caplog.text.count("pip install 'otel-llm[redis]'") == 1
+    assert not host.ledger.stands_in
     host.close()
 
 

@@ -68,7 +68,7 @@ def command(*, selection: Filter, by: tuple[str, ...], form: str, fleet: bool, d
 class Summing(Protocol):
     """What summaries are made of: a store, or what all hosts told."""
 
-    def summary(self, selection: Filter, by: tuple[str, ...] = ()) -> dict[str, Any]:
+    def summary(self, selection: Filter, by: tuple[str, ...] = (), /) -> dict[str, Any]:
         """The summary of the calls that fit, as the contract has it."""
         ...
 
