@@ -110,7 +110,11 @@ def instructions() -> str:
         cells = []
         for kind in ("thread", "call", "chunk"):
             value, theirs = statistics.median(added[kind]), statistics.median(official[kind])
-            cells += ["-"] * 2 if (arm, kind) == ("sdk-floor", "chunk") else [f"{value:,.0f}", f"{value / theirs:.2f}"]
+            cells += (
+                ["-"] * 2
+                if (arm, kind) == ("sdk-floor", "chunk")
+                else [f"{round(value, -2):,.0f}", f"{value / theirs:.2f}"]
+            )
         rows.append([NAMES[arm], *cells])
     head = [
         "arm",

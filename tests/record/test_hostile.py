@@ -136,8 +136,8 @@ if with_us:
 peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])  # rusage keeps the parent's peak
 print(json.dumps([told, peak, spans]))
 """
-FLOWING = ("httpx2-raw", "httpx2-async-bytes", "aiohttp-any", "urllib3-raw")
-"""Ways to read that hold nothing themselves."""
+FLOWING = ("httpx2-async-bytes", "aiohttp-any", "urllib3-raw")
+"""Ways to read that hold nothing themselves, one for each shell: what flows is the same for all that a shell serves."""
 
 
 def child(villain, with_us, reader, tmp_path):
