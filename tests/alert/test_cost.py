@@ -1,13 +1,8 @@
-"""What alerts cost, three times the bound allowed for a machine with other work, told in turns of a fixed loop.
-
-The loop, twenty entries of a dictionary, takes 1.1 us where the bounds were measured; ``bench/alerts.py`` says more.
-"""
+"""What alerts cost, as far as it can be counted: functions that run, bytes that are held; ``bench/alerts.py`` has times."""
 
 import gc
-import math
 import random
 import sys
-import time
 import tracemalloc
 
 import pytest
@@ -15,9 +10,7 @@ from host_by_hand import START, interpret
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_llm import semconv
-from otel_llm.alert import schema
 from otel_llm.alert.board import Board
-from otel_llm.alert.judge import Judge
 from otel_llm.alert.processor import AlertProcessor
 from otel_llm.alert.signal import attempt
 
@@ -31,30 +24,18 @@ CHAT = {
     semconv.USAGE_INPUT_TOKENS: 100,
     semconv.USAGE_OUTPUT_TOKENS: 50,
 }
-ALLOWANCE = 3.0
 
 
-def scale():
-    entries = {}
-    for number in range(20):
-        entries[number] = number * 2
-
-
-def turns(function, rounds=40, times=200):
-    """How many turns of the loop ``function`` takes: least CPU time of both, by turns."""
-    least = dict.fromkeys((function, scale, int), math.inf)
-    tracer = sys.gettrace()
-    sys.settrace(None)  # who measures coverage would be measured
+def calls_made(function):
+    """How many functions run, Python's own among them: the same on any machine."""
+    made = []
+    function()  # what happens once has happened
+    sys.setprofile(lambda _frame, event, _what: made.append(event) if event in {"call", "c_call"} else None)
     try:
-        for _ in range(rounds):
-            for one in least:
-                began = time.thread_time()
-                for _ in range(times):
-                    one()
-                least[one] = min(least[one], time.thread_time() - began)
+        function()
     finally:
-        sys.settrace(tracer)
-    return (least[function] - least[int]) / (least[scale] - least[int])
+        sys.setprofile(None)
+    return len(made) - 2  # the function itself, and setprofile
 
 
 @pytest.fixture
@@ -71,23 +52,24 @@ def end():
     return make
 
 
-def fifty():
+def several(count):
     one = "\n  - {{alert: A{0}, signal: duration, window: 5m, by: [gen_ai.request.model], threshold: {1}}}"
-    return interpret("groups:\n- name: g\n  rules:" + "".join(one.format(n, n + 1) for n in range(50))).rules
+    return interpret("groups:\n- name: g\n  rules:" + "".join(one.format(n, n + 1) for n in range(count))).rules
 
 
-def test_the_end_of_a_call_is_hardly_dearer(end):
-    assert turns(end(**CHAT)) < ALLOWANCE * 1.0
+def test_any_other_span_is_looked_at_and_left(end):
+    assert calls_made(end(**{"http.request.method": "GET"})) <= 1
 
 
-def test_the_end_of_any_other_span_costs_nothing_to_speak_of(end):
-    assert turns(end(**{"http.request.method": "GET"})) < ALLOWANCE * 0.1
+def test_the_end_of_a_call_is_handed_on_and_no_more(end):
+    assert calls_made(end(**CHAT)) <= 10  # to count it takes eighty
 
 
-@pytest.mark.parametrize("rules", [schema.load(None).rules, fifty()], ids=["shipped", "fifty"])
-def test_counting_a_call_costs_the_same_however_many_rules_read_it(rules):
-    board = Board(rules)
-    assert turns(lambda: board.fold(attempt(CHAT, 1.5, failed=False, at=START))) < ALLOWANCE * 5.0
+def test_counting_a_call_takes_as_much_for_fifty_rules_of_a_signal_as_for_one():
+    def fold(board):
+        return lambda: board.fold(attempt(CHAT, 1.5, failed=False, at=START))
+
+    assert calls_made(fold(Board(several(50)))) == calls_made(fold(Board(several(1))))
 
 
 def filled(rules, names, *, key, slots=180, times=5):
@@ -98,19 +80,6 @@ def filled(rules, names, *, key, slots=180, times=5):
                 said = {**CHAT, key: name, semconv.TIME_TO_FIRST_TOKEN: source.lognormvariate(-1, 1)}
                 board.fold(attempt(said, source.lognormvariate(0, 1), failed=False, at=START + slot * 5))
     return board
-
-
-def test_judging_the_shipped_rules_for_ten_models_takes_less_than_fifty_milliseconds():
-    rules = schema.load(None).rules
-    board = filled(rules, [f"model-{number}" for number in range(10)], key=semconv.REQUEST_MODEL, times=1)
-    judge = Judge(rules, board)
-    taken = []
-    for number in range(3):
-        now = START + 900 + 30 * number
-        began = time.thread_time()
-        judge.tick(now, now)
-        taken.append(time.thread_time() - began)
-    assert min(taken) < 0.050
 
 
 @pytest.mark.slow
