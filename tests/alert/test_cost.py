@@ -1,4 +1,4 @@
-"""What alerts cost, as far as it can be counted: functions that run, bytes that are held; ``bench/alerts.py`` has times."""
+"""What alerts cost, as far as it can be counted: functions that run, bytes that are held. `bench` has the times."""
 
 import gc
 import random
