@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from opentelemetry._logs import LogRecord
@@ -190,6 +191,23 @@ def test_a_store_that_is_replaced_is_noticed(kept, spans, path, backend, forward
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     kept(second := spans.call())
     assert within(10, lambda: received(backend) == ids([first, second]))
+
+
+def test_a_store_that_is_removed_during_an_outage_is_let_go_of(kept, spans, path, forwarder, monkeypatch):
+    monkeypatch.setattr("otel_llm.store.replay._FIRST_WAIT", 0.2)
+    (port,) = free_ports(1)
+    forwarder(url=f"http://127.0.0.1:{port}")
+    kept(spans.call())
+    assert within(10, lambda: "refused" in error(path))
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    kept(spans.call())
+    held = f"{path} (deleted)"
+    assert within(
+        10, lambda: held not in [str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.exists()]
+    )
+    with sink(port) as back:
+        assert within(10, lambda: len(back.spans()) == 1)
 
 
 def test_two_in_one_process_do_not_send_the_same(kept, spans, backend, forwarder):

@@ -88,6 +88,18 @@ def keep(sqlite: sqlite3.Connection, identity: str, signals: Sequence[str], stat
     sqlite.execute("INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?)", row)
 
 
+def newest(sqlite: sqlite3.Connection, signals: Sequence[str]) -> tuple[int | None, ...]:
+    """What a store that has nothing new has in common with itself: its newest rows, and what it knows of sending.
+
+    The latter tells a new file from the old one, whose place and numbers it may have.
+    """
+    query = ", ".join(f"(SELECT max(id) FROM {_TABLES[signal][0]})" for signal in signals)  # noqa: S608 - of three
+    found: tuple[int | None, ...] = sqlite.execute(
+        f"SELECT (SELECT count(*) FROM deliveries), {query}"  # noqa: S608 - as above
+    ).fetchone()
+    return found
+
+
 def waiting(sqlite: sqlite3.Connection, identity: str, signals: Sequence[str]) -> int:
     """Items, about, that are still to be sent: told from row numbers, not counted."""
     total = 0

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
@@ -32,7 +33,7 @@ from otel_llm.store.seat import Seat
 from otel_llm.store.sender import Sender, connect, load
 from otel_llm.supervisor import Loop
 
-LOOK: Final = 0.5
+LOOK: Final = 1.0
 """[s] Between two looks for something new, at the files' sizes and dates alone."""
 
 TAKE_OVER: Final = 2.0
@@ -75,6 +76,7 @@ class Forwarder:
         self._sender = None
         self._state: forwarded.State | None = None
         self._seen: tuple[int, ...] | None = None
+        self._sent: tuple[int | None, ...] = ()
         self._unknown: dict[str, float] = {}
         self._well = True
         self._said = ""
@@ -121,7 +123,9 @@ class Forwarder:
                 return TAKE_OVER
             if seen is None or seen == self._seen:
                 return LOOK
-            self._burst()
+            newest = self._newest()
+            if newest != self._sent or not newest[0]:  # a new file knows of no sending
+                self._burst()
         except InUseError:
             return LOOK  # somebody replays by hand
         except (GaveUpError, ssl.SSLError) as error:
@@ -130,7 +134,7 @@ class Forwarder:
         except (StoreError, NewerSchemaError, BusyError, sqlite3.Error, OSError) as error:
             self._trouble(error)
             return TAKE_OVER
-        self._seen = seen
+        self._seen, self._sent = seen, newest
         return LOOK
 
     def _look(self) -> tuple[int, ...] | None:
@@ -144,6 +148,15 @@ class Forwarder:
             else:
                 found += (about.st_ino, about.st_size, about.st_mtime_ns)
         return tuple(found) if found[0] else None
+
+    def _newest(self) -> tuple[int | None, ...]:
+        """The newest rows: of what is written to the file the most is not to be sent, such as the lease of alerts."""
+        with gate.lock:
+            reader = sqlite3.Connection(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=5)
+            try:
+                return forwarded.newest(reader, self._route.signals)
+            finally:
+                reader.close()
 
     def _burst(self) -> None:
         """Send everything that is there now."""
@@ -206,7 +219,13 @@ class Forwarder:
         told.update(mine - told)
 
     def _wait(self, seconds: float, replay: Replay, state: forwarded.State) -> bool:
-        """While the backend is away; true when it is time to end."""
+        """While the backend is away; true when it is time to end.
+
+        Raises:
+            StoreError: The file was replaced meanwhile, and must not be held on to.
+        """
+        if not replay.connection.is_current():
+            raise StoreError(str(self._path), expected="the store that was opened", found="another file")
         self._trouble(replay.tally.trouble)
         state.error, state.error_at = replay.tally.trouble, time.time_ns()
         self._keep(replay, state)

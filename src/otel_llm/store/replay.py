@@ -128,7 +128,7 @@ class Replay:
         try:
             with gate.lock:
                 self.connection = Connection(path)
-                self._reader = sqlite3.connect(
+                self._reader = sqlite3.Connection(
                     f"file:{quote(str(path))}?mode=ro",
                     uri=True,
                     isolation_level=None,
