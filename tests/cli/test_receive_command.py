@@ -28,6 +28,7 @@ for number in range(20):
         pass
 get_logger("app").emit(LogRecord(timestamp=time.time_ns(), body="hello"))
 metrics.get_meter("app").create_counter("c").add(1)
+assert otel_llm.flush(30)
 """
 
 

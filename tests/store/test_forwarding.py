@@ -14,6 +14,7 @@ from opentelemetry._logs import LogRecord
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 
+from otel_llm.store import forwarding
 from otel_llm.store.destinations import Route
 from otel_llm.store.forwarding import Forwarder
 from otel_llm.store.query import Reader
@@ -23,6 +24,11 @@ from parts.ports import free_ports
 from parts.sink import sink
 
 SIGNALS = ("spans", "metrics", "logs")
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch):
+    monkeypatch.setattr(forwarding, "LOOK", 0.1)
 
 
 @pytest.fixture
