@@ -261,7 +261,7 @@ def _cut(connection: Any) -> None:
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]  # whoever makes it is one
     _first: bool
     """No request came yet."""
     _whole: bool
@@ -278,7 +278,7 @@ class Handler(BaseHTTPRequestHandler):
         """The header ``Server``."""
         return "otel-llm"
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's names
         """Nothing: what a sender sends is not for a terminal."""
 
     def handle_one_request(self) -> None:
