@@ -280,6 +280,12 @@ def test_without_a_file_yaml_is_not_imported(folder):
     assert result.returncode == 0
 
 
+def test_a_redis_is_shown_without_its_password():
+    loaded = config.load(environ={"OTEL_LLM_REDIS_URL": "rediss://me:pw@redis.internal:6379/0?password=pw"})
+    assert loaded.settings.redis.url.endswith("pw")
+    assert loaded.values()["redis.url"] == "rediss://redis.internal:6379/[redacted]"
+
+
 def test_a_webhook_is_shown_without_its_token():
     loaded = config.load(environ={"OTEL_LLM_ALERTS_WEBHOOK": "https://me:pw@hooks.slack.com/services/T0/B0/abc"})
     assert loaded.settings.alerts.webhook.endswith("abc")

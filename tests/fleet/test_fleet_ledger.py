@@ -6,6 +6,7 @@ import pytest
 from host_apart import KEYS, Host, row
 
 from otel_llm.alert.memory import MemoryLedger
+from otel_llm.fleet import remote
 from otel_llm.fleet.keys import namespace
 from otel_llm.fleet.ledger import FleetLedger
 from otel_llm.fleet.line import Line
@@ -119,6 +120,19 @@ def test_an_end_is_told_where_its_beginning_was(hosts):
     assert [one.message.status for one in a.ledger.due("ops", a.now(), 10)] == ["resolved"]
 
 
+def test_of_too_many_messages_the_oldest_repeats_go_first(hosts, monkeypatch):
+    monkeypatch.setattr(remote, "MOST_ROWS", 2)
+    a, _ = hosts
+    a.share()
+    epoch = a.lease()
+    a.ledger.commit(epoch, [], [row(receiver="x"), row(receiver="y", repeat=1), row(receiver="z", repeat=1)])
+    assert a.ledger.dropped == 1
+    assert [len(a.ledger.due(receiver, a.now(), 10)) for receiver in "xyz"] == [1, 0, 1]
+    a.ledger.commit(epoch, [], [row(receiver="u"), row(receiver="v")])
+    assert a.ledger.dropped == 3
+    assert [len(a.ledger.due(receiver, a.now(), 10)) for receiver in "xzuv"] == [0, 0, 1, 1]
+
+
 def test_a_message_that_is_withdrawn_may_be_queued_again(hosts):
     a, _ = hosts
     a.share()
@@ -170,8 +184,8 @@ def test_a_fleet_is_named_by_setting_or_by_service_and_environment(named, resour
 
 def test_where_there_is_no_store_memory_stands_in(redis_server):
     line = Line(redis_server.url)
-    remote = Remote(line, KEYS, boot="m", now=time.monotonic, name="m")
-    ledger = FleetLedger(MemoryLedger(), remote, line, place="there", host="m")
+    there = Remote(line, KEYS, boot="m", now=time.monotonic, name="m")
+    ledger = FleetLedger(MemoryLedger(), there, line, place="there", host="m")
     with pytest.raises(LedgerMovedError):
         ledger.share((), 1.0)
     epoch = ledger.lease("m", 1.0)

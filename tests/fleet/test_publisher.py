@@ -1,6 +1,7 @@
 """What hosts tell of their calls, and the commands that show it, with a real Redis."""
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Status, StatusCode
 
 from otel_llm import config, semconv
-from otel_llm.cli import checks, main
+from otel_llm.cli import checks, fleet, main
+from otel_llm.cli.cells import Wanted
 from otel_llm.fleet.keys import FLEETS, Keys
 from otel_llm.fleet.publisher import STREAM, WAITING, Publisher
 from otel_llm.store.minutes import MINUTE, Minutes, summarize
@@ -133,6 +135,28 @@ def test_what_cannot_be_told_in_time_is_not_told(redis_server):
             one.publish(client)
         assert client.xlen("otel_llm:{chat/prod}:calls") == WAITING
     assert STREAM >= WAITING
+
+
+def test_a_call_is_shown_when_it_ends(told, redis_server, monkeypatch):
+    monkeypatch.setenv("OTEL_LLM_REDIS_URL", redis_server.url)
+    followed = fleet.calls(Filter(limit=1), Wanted(), follow=True)
+    assert next(followed).span.resource["host.name"] == "b"
+    one = publisher("c")
+    record(one, **{semconv.RESPONSE_FINISH_REASONS: ("stop",)})
+    one.publish(told)
+    newest = next(followed)
+    assert (newest.span.resource["host.name"], newest.finish) == ("c", "stop")
+    followed.close()
+
+
+def test_a_fork_leaves_to_the_parent_what_had_ended(redis_server):
+    one = publisher("a")
+    record(one)
+    child = os.fork()
+    if child == 0:
+        os._exit(len(one._ended))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(one._ended) == 1
 
 
 def test_a_fleet_that_tells_nothing_has_no_data(redis_server, ask):

@@ -23,6 +23,7 @@ from otel_llm.cli import checks, itself, options, output, specimen
 from otel_llm.cli.checks import Check, Findings, Status
 from otel_llm.cli.db import quarantined, size
 from otel_llm.cli.run import find_instrument
+from otel_llm.fleet.keys import TRIAL
 from otel_llm.store.migration import schema_steps
 from otel_llm.store.query import Filter, Reader, StoreError
 
@@ -37,6 +38,7 @@ _MUTED: Final = (
     semconv.OTEL_LLM_FORWARD,
     *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
     *("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"),
+    semconv.OTEL_LLM_REDIS_URL,
 )
 """Left out of the self-test, so that its call reaches nobody but its own store; each has a check of its own."""
 
@@ -179,6 +181,7 @@ def self_test(environ: Mapping[str, str]) -> Findings:
         path = Path(folder) / "otel-llm.db"
         child = {key: value for key, value in environ.items() if key not in _MUTED}
         child |= {semconv.OTEL_LLM_STORE_PATH: str(path), semconv.OTEL_LLM_STORE_ENABLED: "true"}
+        child[semconv.OTEL_LLM_REDIS_NAMESPACE] = TRIAL  # a file may name a Redis, too
         argv = [find_instrument(), sys.executable, "-m", specimen.__name__]
         try:
             done = subprocess.run(  # noqa: S603 - our own module under our own interpreter

@@ -14,6 +14,9 @@ PREFIX: Final = "otel_llm"
 FLEETS: Final = "otel_llm:fleets"
 """The names of all fleets, by when they were seen [s since the epoch]; not of one fleet, and so without a tag."""
 
+TRIAL: Final = "otel-llm-doctor"
+"""The fleet of calls that are made to see whether calls are recorded."""
+
 _LONGEST: Final = 120
 _SERVICE: Final = "service.name"
 _ENVIRONMENTS: Final = ("deployment.environment.name", "deployment.environment")

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from otel_llm.fleet import client
-from otel_llm.fleet.keys import FLEETS, Keys
+from otel_llm.fleet.keys import FLEETS, TRIAL, Keys
 
 _AT_ONCE: Final = 500
 _SEEN: Final = 10.0
@@ -60,7 +60,8 @@ class Window:
         if self._named is not None:
             return [Keys(self._named)]
         with client.told():
-            return [Keys(name.decode()) for name in self._redis.zrange(FLEETS, 0, -1)]
+            names = [name.decode() for name in self._redis.zrange(FLEETS, 0, -1)]
+        return [Keys(name) for name in names if name != TRIAL]
 
     def members(self, keys: Keys) -> Fleet:
         """Who is in one of them."""
