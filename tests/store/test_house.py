@@ -1,13 +1,15 @@
 """The store stays within its bounds at every moment, whatever is written and whoever reads."""
 
+import contextlib
 import sqlite3
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from otel_llm.quantity import Size
+from otel_llm.quantity import Duration, Size
 from otel_llm.store import house, retention
 from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
@@ -159,3 +161,34 @@ def test_roll_ups_outlive_the_calls(path, spans):
     assert connection.sqlite.execute("SELECT count(*) FROM spans").fetchone() == (0,)
     assert connection.sqlite.execute("SELECT sum(attempts) FROM rollups").fetchone() == (30,)
     connection.close()
+
+
+def test_on_a_full_disk_what_is_too_old_makes_room_for_what_is_new(tmp_path, spans):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"needs a tmpfs, so run as root (or in 'unshare -rm'): {done.stderr}"
+    try:
+        path, quota_ = folder / "s.db", Size.parse("4MB")
+        database = Database(path, Config(max_size=quota_, max_age=Duration.parse("30d")))
+        for _ in range(6):
+            for _ in range(200):
+                database.submit_span(spans.call(at=-20 * DAY, response_id="x" * 2000))
+            database.flush(5)
+        database.close(5)
+        assert path.with_name("s.db.reserve").stat().st_mode & 0o777 == 0o600
+        before = path.stat().st_size
+        with (folder / "others").open("wb", buffering=0) as others, contextlib.suppress(OSError):
+            while True:
+                others.write(bytes(4096))
+        database = Database(path, Config(max_size=quota_, max_age=Duration.parse("1d")))
+        for number in range(600):
+            database.submit_span(spans.call(at=0, response_id=f"{number:0200}"))
+        assert within(5, lambda: database.flush(1))
+        assert database.stats().stored == 600
+        assert database.stats().dropped == {}
+        assert path.stat().st_size <= before
+        database.close(5)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

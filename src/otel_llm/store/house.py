@@ -8,6 +8,8 @@ longer than `log_limit`, and while a reader stands in the way nothing is written
 import os
 import sqlite3
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from otel_llm.store import retention, rollup
@@ -24,6 +26,12 @@ _LONGEST_LOG: Final = 60_000_000
 _TICK: Final = 30.0
 _TICK_ROWS: Final = 2000
 _SWEEP: Final = 6 * 3600.0
+_RESERVED_FROM: Final = 8
+"""A database so many times as large as its log may be has a reserve."""
+
+_FEW: Final = 50
+"""Rows whose deletion takes little room."""
+
 _AGAIN: Final = 1.0
 """[s] After which the log is tried again."""
 
@@ -127,6 +135,7 @@ class House:
             self._sweep_at = now + _SWEEP
             swept = bool(retention.sweep(connection))
         self.checkpoint(connection)
+        self._hold_reserve(connection)
         return swept
 
     def is_filled(self, connection: Connection) -> bool:
@@ -134,16 +143,33 @@ class House:
         size, most = (
             connection.sqlite.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "max_page_count")
         )
-        disk = os.statvfs(connection.path)
-        return bool(most >= self._max_size // size and disk.f_bavail * disk.f_frsize > 2 * self.log_limit)
+        return bool(most >= self._max_size // size and _room(connection.path) > 2 * self.log_limit)
 
     def make_room(self, connection: Connection) -> int:
         """Delete the oldest rows until a sixteenth of the quota is free; returns the number of rows."""
         self.checkpoint(connection)
         return retention.shrink(connection, max_size=self._max_size, least=self._max_size // 16)
 
+    def _hold_reserve(self, connection: Connection) -> None:
+        """Keep room for the log of the deletes that a full disk will ask for, once there is something to delete."""
+        reserve = _reserve(connection.path)
+        if connection.size() < _RESERVED_FROM * self.log_limit or reserve.exists():
+            return
+        if _room(connection.path) > 4 * self.log_limit:
+            with suppress(OSError):
+                reserve.touch(mode=0o600)
+                reserve.write_bytes(bytes(self.log_limit))  # not a hole: it must take its room
+
+    def give_reserve(self, path: Path) -> bool:
+        """Whether the disk is full and there was a reserve, which is room now."""
+        with suppress(OSError):
+            if _room(path.parent) < self.log_limit:
+                _reserve(path).unlink()
+                return True
+        return False
+
     def relieve(self, connection: Connection) -> None:
-        """On a full disk: give back what the log takes, and what is over age or quota. Once in a while.
+        """On a full disk: give the reserve to the log, copy and cut it, delete what is over age or quota. Not often.
 
         Raises:
             sqlite3.Error: Not even that can be written.
@@ -151,5 +177,18 @@ class House:
         now = time.monotonic()
         if now >= self._relief_at:
             self._relief_at = now + _TICK
+            self.give_reserve(connection.path)
             connection.checkpoint(limit=0)
+            wall = self._clock.now(connection.sqlite)
+            retention.expire(connection, max_age=self._max_age, now=wall, limit=0, rows=_FEW)
             self._look(connection, now)
+
+
+def _reserve(path: Path) -> Path:
+    return path.with_name(path.name + ".reserve")
+
+
+def _room(path: Path) -> int:
+    """What the disk has left [byte]."""
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize

@@ -40,7 +40,9 @@ _REUSABLE: Final = (  # SQLite gives the greatest ids again once their rows are 
 )
 
 
-def expire(connection: Connection, *, max_age: float, now: float | None = None, limit: int = _LOG_LIMIT) -> int:
+def expire(
+    connection: Connection, *, max_age: float, now: float | None = None, limit: int = _LOG_LIMIT, rows: int = BATCH
+) -> int:
     """Delete what is older than ``max_age`` [s]; returns the number of rows.
 
     Args:
@@ -48,6 +50,7 @@ def expire(connection: Connection, *, max_age: float, now: float | None = None, 
         max_age: [s]
         now: Since the epoch [s].
         limit: Beyond which the write-ahead log is copied between two batches [byte].
+        rows: How many a batch deletes.
     """
     sqlite = connection.sqlite
     horizon = int(((time.time() if now is None else now) - max_age) * 1e9)
@@ -56,9 +59,9 @@ def expire(connection: Connection, *, max_age: float, now: float | None = None, 
         if table == "spans" and (_oldest(sqlite, table) or 0) < horizon:
             rollup.fold(sqlite, least=1)
         for _ in range(_MAX_BATCHES):
-            deleted = _delete(sqlite, table, f"{column} < ?", (horizon,), BATCH)
+            deleted = _delete(sqlite, table, f"{column} < ?", (horizon,), rows)
             gone += deleted
-            if deleted < BATCH or not _has_log(connection, limit):
+            if deleted < rows or not _has_log(connection, limit):
                 break
     return gone
 

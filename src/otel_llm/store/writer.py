@@ -209,6 +209,8 @@ class Writer:
         except sqlite3.Error as error:
             if (is_corrupt(error) and self._set_aside()) or (is_full(error) and self._make_room()):
                 return False  # at once again: into a new file, or fewer into this one
+            if self.connection is None and self._house.give_reserve(self._path):
+                return False  # not even opened: that takes room too
             self._fail(_reason(error), error)
         except OSError as error:
             self._fail("disk_full" if error.errno == errno.ENOSPC else "unwritable", error)
