@@ -179,16 +179,12 @@ def test_a_restart_while_it_fires_tells_nothing_again(start, hook):
 
 
 @pytest.mark.slow
-def test_a_receiver_that_hangs_slows_no_span_and_holds_no_exit(start, hook, tmp_path):
-    plain = start(OTEL_LLM_ALERTS_MODE="off", OTEL_LLM_STORE_PATH=str(tmp_path / "other.db"))
-    plain.say("fail")
+def test_a_receiver_that_hangs_holds_no_span_and_no_exit(start, hook):
     hook.answer = lambda _: Answer(hangs=True)
     application = start()
     application.say("fail")
     wait_for(lambda: hook.requests)
-    pairs = [(plain.say("many"), application.say("many")) for _ in range(3)]  # by turns, for the machine has other work
-    quiet, hung = (min(times) for times in zip(*pairs, strict=True))
-    assert hung < 2 * quiet
+    assert min(application.say("many") for _ in range(3)) < 0.05  # the receiver never answers at all
     assert application.leave() < 2.0 + 0.5  # half a second for Python's own
 
 
