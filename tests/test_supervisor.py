@@ -173,6 +173,23 @@ def test_a_wake_shortens_the_rest_but_not_below_the_least(loops):
     assert 3 <= len(tries) <= 6
 
 
+def test_a_wake_in_the_first_moments_of_a_rest_is_heard_after_them(loops):
+    tries = []
+
+    def work(loop):
+        tries.append(time.monotonic())
+        if len(tries) < 6:
+            raise OSError
+        loop.wait(60)
+
+    loop = loops(work)
+    loop.ensure()
+    assert within(10, lambda: len(tries) == 5)  # the next rest would take 3.2 s
+    time.sleep(0.05)
+    loop.wake()
+    assert within(2, lambda: len(tries) == 6)
+
+
 def test_a_stop_ends_the_wait_the_rest_and_the_work(loops):
     ended = []
     waits, rests = loops(turns([]), end=lambda: ended.append("waits")), loops(lambda _: 1 / 0, "rests")

@@ -226,9 +226,10 @@ class Loop:
         """After a crash: `wake` ends it, but not before `SHORTEST` is over; whether to go on."""
         self._resting = True
         begun = time.monotonic()
+        woken = False
         while not self._stopping and (left := begun + SHORTEST - time.monotonic()) > 0:
-            self._wake.acquire(timeout=left)
-        if not self._stopping and seconds > SHORTEST:
+            woken = self._wake.acquire(timeout=left) or woken
+        if not self._stopping and not woken and seconds > SHORTEST:
             self._wake.acquire(timeout=seconds - SHORTEST)
         self._resting = False
         return not self._stopping

@@ -356,8 +356,11 @@ class Writer:
         """Keep the pending items for later, say so once, and let nobody wait."""
         self.last_error = f"{reason}: {error}"
         self._reason = reason
-        self._retry_at = time.monotonic() + _RETRIES[min(self._failures, len(_RETRIES) - 1)]
+        pause = 0.0 if reason == "internal" else _RETRIES[min(self._failures, len(_RETRIES) - 1)]
+        self._retry_at = time.monotonic() + pause  # after a fault of ours it is the supervisor that rests
         self._failures += 1
+        if reason == "internal":
+            self._drop_connection()  # a transaction that is open would keep others from writing
         if reason not in {"busy", "internal"}:
             if reason != "log_full":
                 self._drop_connection()
