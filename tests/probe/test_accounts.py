@@ -27,7 +27,9 @@ def test_what_waits_is_told_by_part():
     assert told(Accounts(tuple, lambda: {"store": 3}), "queue.depth") == {("store",): 3}
 
 
-def test_each_series_names_its_process():
+def test_each_series_names_its_process(monkeypatch):
+    monkeypatch.setattr(supervisor, "standing", tuple)
+    monkeypatch.setattr(labour, "spent", dict)
     readings = Accounts(tuple, lambda: {"store": 3}).read(0.0)
     assert [one.attributes["process.pid"] for one in readings] == [PID]
 
