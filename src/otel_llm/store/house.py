@@ -29,7 +29,7 @@ _SWEEP: Final = 6 * 3600.0
 _RESERVED_FROM: Final = 8
 """A database so many times as large as its log may be has a reserve."""
 
-_FEW: Final = 50
+_FEW: Final = 10
 """Rows whose deletion takes little room."""
 
 _AGAIN: Final = 1.0
@@ -61,6 +61,7 @@ class House:
         self._sweep_at = 0.0
         self._prune_at = 0.0
         self._relief_at = 0.0
+        self._is_pressed = False
         self._log_at: float | None = None
         self.rows = 0
         self.log_limit = retention.wal_limit(self._max_size)
@@ -98,6 +99,9 @@ class House:
         Raises:
             LogFullError: Not now.
         """
+        if self._is_pressed:  # before new rows take the room that the deletes want
+            self._is_pressed = False
+            self.relieve(connection)
         if connection.wal_size() > self.log_bound:
             self.checkpoint(connection)
             if connection.wal_size() > self.log_bound:
@@ -165,6 +169,7 @@ class House:
         with suppress(OSError):
             if _room(path.parent) < self.log_limit:
                 _reserve(path).unlink()
+                self._is_pressed = True
                 return True
         return False
 
@@ -176,12 +181,13 @@ class House:
         """
         now = time.monotonic()
         if now >= self._relief_at:
-            self._relief_at = now + _TICK
+            self._relief_at = now + _AGAIN  # unless it succeeds
             self.give_reserve(connection.path)
             connection.checkpoint(limit=0)
             wall = self._clock.now(connection.sqlite)
             retention.expire(connection, max_age=self._max_age, now=wall, limit=0, rows=_FEW)
             self._look(connection, now)
+            self._relief_at = now + _TICK
 
 
 def _reserve(path: Path) -> Path:

@@ -58,6 +58,7 @@ def expire(
     for table, column in _TABLES.items():
         if table == "spans" and (_oldest(sqlite, table) or 0) < horizon:
             rollup.fold(sqlite, least=1)
+            connection.checkpoint(limit=limit)  # the log has its room again for what is deleted
         for _ in range(_MAX_BATCHES):
             deleted = _delete(sqlite, table, f"{column} < ?", (horizon,), rows)
             gone += deleted
