@@ -180,7 +180,7 @@ def test_an_episode_that_redis_does_not_see_end_is_told_as_ended_once(members, h
     redis_server.start()
     with redis_server.client() as client:
         wait_for(lambda: client.get(LEASE), 15.0)
-    for _ in range(6):
+    for _ in range(18):
         for member in members:
             member.call(200)
         time.sleep(0.5)

@@ -44,8 +44,8 @@ _BROUGHT: Final = 1_000
 _FRESH: Final = 30.0
 """A first word is news for so long; afterwards it is one that others may have told [s]."""
 
-_PATIENCE: Final = AGAIN + 1.0
-"""After an outage nobody judges for so long [s]: first all hosts bring what they told meanwhile."""
+_PATIENCE: Final = 2 * AGAIN + 1.0
+"""After an outage nobody judges for so long [s]: first all hosts bring what they told, at a second try too."""
 
 _SILENCED: Final = 2.0
 """Silences are exchanged this often [s]."""
