@@ -22,6 +22,7 @@ CALL = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 def _no_queues(monkeypatch):
     monkeypatch.setattr(queues, "_queues", {})
     queues._next.set(None)
+    queues._inside.set(None)
 
 
 @pytest.fixture
