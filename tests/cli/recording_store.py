@@ -25,7 +25,8 @@ class Recorded:
 
     def __init__(self, path):
         self.path = path
-        self.began = time.time_ns() - 60 * SECOND
+        # On a whole five seconds: what is drawn over time is then the same at any time of day.
+        self.began = (time.time_ns() // SECOND // 5 * 5 - 60) * SECOND
         self.exporter = SqliteSpanExporter(path)
         self.providers = {}
 
