@@ -13,6 +13,7 @@ import pytest
 from otel_llm.store.query import Filter, Reader
 from parts.ports import free_ports
 from parts.sink import sink
+from parts.waiting import wait_for
 
 INSTRUMENT = Path(sys.executable).with_name("opentelemetry-instrument")
 CALLS = """
@@ -62,13 +63,6 @@ def application(tmp_path):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def within(seconds, question):
-    deadline = time.monotonic() + seconds
-    while not question() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return question()
 
 
 def stored(tmp_path):
@@ -156,12 +150,12 @@ def test_a_forked_child_takes_over_when_its_parent_is_killed(application, backen
     """
     process = application(program, backend.url)
     child = int(process.stdout.readline())
-    assert within(10, lambda: len(set(received(backend))) == 2)
+    wait_for(lambda: len(set(received(backend))) == 2, 10)
     process.stdin.write("\n")
     process.stdin.flush()
     assert process.wait(10) == -9
     try:
-        assert within(10, lambda: len(received(backend)) == 3)
+        wait_for(lambda: len(received(backend)) == 3, 10)
     finally:
         os.kill(child, signal.SIGKILL)
     assert sorted(received(backend)) == sorted(stored(tmp_path))

@@ -10,6 +10,7 @@ import pytest
 
 from otel_llm import boundary, supervisor
 from otel_llm.supervisor import Loop
+from parts.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +34,6 @@ def loops():
         assert one.stop(5)
 
 
-def within(seconds, question):
-    deadline = time.monotonic() + seconds
-    while not question() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return question()
-
-
 def turns(of):
     """Work that notes each of its turns."""
 
@@ -61,7 +55,7 @@ def test_nothing_runs_before_it_is_asked_for(loops):
     assert not loop.is_running
     assert standing() is None
     assert loop.ensure()
-    assert within(2, lambda: done)
+    wait_for(lambda: done, 2)
     assert standing().state == "running"
 
 
@@ -79,7 +73,7 @@ def test_it_runs_once_however_often_it_is_asked_for(loops):
         one.start()
     for one in askers:
         one.join()
-    assert within(2, lambda: threads)
+    wait_for(lambda: threads, 2)
     assert len(threads) == 1
 
 
@@ -87,20 +81,20 @@ def test_a_wake_ends_the_wait(loops):
     done = []
     loop = loops(turns(done))
     loop.ensure()
-    assert within(2, lambda: len(done) == 1)
+    wait_for(lambda: len(done) == 1, 2)
     loop.wake()
     loop.wake()
-    assert within(2, lambda: len(done) >= 2)
+    wait_for(lambda: len(done) >= 2, 2)
 
 
 def test_work_that_returns_is_called_again_when_there_is_more(loops):
     done = []
     loop = loops(lambda _: done.append(1))
     loop.ensure()
-    assert within(2, lambda: done and not loop.is_running)
+    wait_for(lambda: done and not loop.is_running, 2)
     assert standing().state == "idle"
     loop.ensure()
-    assert within(2, lambda: len(done) == 2)
+    wait_for(lambda: len(done) == 2, 2)
 
 
 def test_who_retires_is_followed_by_another(loops):
@@ -114,9 +108,9 @@ def test_who_retires_is_followed_by_another(loops):
 
     loop = loops(work)
     loop.ensure()
-    assert within(2, lambda: done and not loop.is_running)
+    wait_for(lambda: done and not loop.is_running, 2)
     loop.ensure()
-    assert within(2, lambda: len(done) == 2)
+    wait_for(lambda: len(done) == 2, 2)
     may_go.set()
 
 
@@ -131,7 +125,7 @@ def test_a_crash_is_counted_and_the_work_begun_again(loops):
 
     loop = loops(work, where="test.loop")
     loop.ensure()
-    assert within(5, lambda: len(done) == 3)
+    wait_for(lambda: len(done) == 3, 5)
     assert (standing().state, standing().restarts) == ("running", 2)
     assert standing().error.startswith("KeyError at test_supervisor.py:")
     assert boundary.errors() == {"test.loop": 2}
@@ -146,8 +140,8 @@ def test_between_crashes_it_rests_and_says_so(loops):
 
     loop = loops(work)
     loop.ensure()
-    assert within(2, lambda: standing() is not None and standing().state == "resting")
-    assert within(5, lambda: len(tries) == 3)
+    wait_for(lambda: standing() is not None and standing().state == "resting", 2)
+    wait_for(lambda: len(tries) == 3, 5)
     assert tries[1] - tries[0] >= supervisor.SHORTEST
     assert tries[2] - tries[1] >= 2 * supervisor.SHORTEST
 
@@ -184,10 +178,10 @@ def test_a_wake_in_the_first_moments_of_a_rest_is_heard_after_them(loops):
 
     loop = loops(work)
     loop.ensure()
-    assert within(10, lambda: len(tries) == 5)  # the next rest would take 3.2 s
+    wait_for(lambda: len(tries) == 5, 10)  # the next rest would take 3.2 s
     time.sleep(0.05)
     loop.wake()
-    assert within(2, lambda: len(tries) == 6)
+    wait_for(lambda: len(tries) == 6, 2)
 
 
 def test_a_stop_ends_the_wait_the_rest_and_the_work(loops):
@@ -195,7 +189,7 @@ def test_a_stop_ends_the_wait_the_rest_and_the_work(loops):
     waits, rests = loops(turns([]), end=lambda: ended.append("waits")), loops(lambda _: 1 / 0, "rests")
     waits.ensure()
     rests.ensure()
-    assert within(2, lambda: standing("rests") is not None and standing("rests").state == "resting")
+    wait_for(lambda: standing("rests") is not None and standing("rests").state == "resting", 2)
     begun = time.monotonic()
     assert waits.stop(5)
     assert rests.stop(5)
@@ -233,7 +227,7 @@ def test_its_own_thread_may_stop_it():
     told = []
     loop = Loop("test", lambda loop: told.append(loop.stop(5)))
     loop.ensure()
-    assert within(2, lambda: told == [False])
+    wait_for(lambda: told == [False], 2)
 
 
 def test_a_failing_end_is_counted(loops):
@@ -255,7 +249,7 @@ def test_a_thread_that_is_not_to_be_had_is_tried_again(loops, monkeypatch):
         assert not loop.ensure()
     assert (standing().state, standing().error) == ("idle", "can't start new thread")
     assert loop.ensure()
-    assert within(2, lambda: done)
+    wait_for(lambda: done, 2)
 
 
 def test_a_thread_that_leaves_by_the_back_door_is_replaced(loops):
@@ -267,9 +261,9 @@ def test_a_thread_that_leaves_by_the_back_door_is_replaced(loops):
 
     loop = loops(work)
     loop.ensure()
-    assert within(2, lambda: done and not loop.is_running)
+    wait_for(lambda: done and not loop.is_running, 2)
     loop.ensure()
-    assert within(2, lambda: len(done) == 2)
+    wait_for(lambda: len(done) == 2, 2)
 
 
 def test_a_forked_child_starts_a_thread_of_its_own(loops):
@@ -277,13 +271,16 @@ def test_a_forked_child_starts_a_thread_of_its_own(loops):
     loop = loops(turns(done))
     loop.ensure()
     loop.error = "of the parent"
-    assert within(2, lambda: done)
+    wait_for(lambda: done, 2)
     child = os.fork()
     if child == 0:
-        before = len(done)
-        fresh = not loop.is_running and standing() is None
-        sound = fresh and loop.ensure() and within(5, lambda: len(done) > before) and standing().error is None
-        os._exit(0 if sound else 1)
+        try:
+            before = len(done)
+            fresh = not loop.is_running and standing() is None and loop.ensure()
+            wait_for(lambda: len(done) > before, 5)
+            os._exit(0 if fresh and standing().error is None else 1)
+        finally:
+            os._exit(1)  # a failure here is told by the parent alone
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert loop.is_running
 
@@ -292,14 +289,14 @@ def test_of_loops_with_one_name_the_worst_is_told(loops):
     loops(turns([])).ensure()
     crashing = loops(lambda _: 1 / 0)
     crashing.ensure()
-    assert within(2, lambda: standing().restarts)
+    wait_for(lambda: standing().restarts, 2)
 
 
 def test_a_loop_that_is_gone_is_not_told():
     kept = [Loop("gone", lambda _: None)]
     kept[0].ensure()
-    assert within(2, lambda: not kept[0].is_running)
+    wait_for(lambda: not kept[0].is_running, 2)
     assert standing("gone")
     kept.clear()
     gc.collect()
-    assert within(2, lambda: standing("gone") is None)
+    wait_for(lambda: standing("gone") is None, 2)

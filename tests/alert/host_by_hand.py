@@ -5,21 +5,14 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Status, StatusCode
 
 from otel_llm import semconv
-from otel_llm.alert import schema
 from otel_llm.alert.board import Board
 from otel_llm.alert.engine import Engine, _Life
 from otel_llm.alert.judge import Judge
 from otel_llm.alert.processor import AlertProcessor
-from otel_llm.document import Document, parse
+from parts.rules import interpret
 
 START = 100_000.0
 DATE = 1_800_000_000.0
-
-
-def interpret(text, environ=None):
-    document = Document(name="rules.yaml")
-    parse(text.encode(), document)
-    return schema.interpret([document], environ={} if environ is None else environ)
 
 
 class Clock:

@@ -11,6 +11,7 @@ from otel_llm.alert.alertmanager import AHEAD, Alertmanager
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.ledger import Message
 from parts.receivers import Answer
+from parts.waiting import wait_for
 
 WITHIN = 20.0
 
@@ -37,13 +38,6 @@ def alert(status="firing", name="Errors", **labels):
     )
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 def test_what_fires_and_what_ends_comes_back_from_a_real_alertmanager(hook, alertmanager):
     ledger = MemoryLedger()
@@ -52,10 +46,10 @@ def test_what_fires_and_what_ends_comes_back_from_a_real_alertmanager(hook, aler
         outlet = Alertmanager(server.url)
         assert outlet.address([firing], [firing], [firing]) == ()
         outlet.deliver(ledger, 1)
-        wait_for(lambda: hook.requests)
+        wait_for(lambda: hook.requests, WITHIN)
         assert outlet.address([], [], []) == ()
         outlet.deliver(ledger, 1)
-        wait_for(lambda: hook.alerts("resolved"))
+        wait_for(lambda: hook.alerts("resolved"), WITHIN)
         outlet.stop()
     told = hook.alerts("firing")[0]
     assert told["labels"] == firing.labels
@@ -71,7 +65,7 @@ def test_our_webhook_says_field_by_field_what_alertmanagers_says(hook, alertmana
         outlet = Alertmanager(server.url)
         outlet.address([first, second], [first, second], [])
         outlet.deliver(MemoryLedger(), 1)
-        wait_for(lambda: hook.requests)
+        wait_for(lambda: hook.requests, WITHIN)
         outlet.stop()
     theirs = hook.requests[0].json
     ours = _body([first, second])

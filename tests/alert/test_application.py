@@ -12,27 +12,12 @@ import pytest
 
 from parts.application import COMMANDS
 from parts.ports import free_ports
+from parts.rules import errors
+from parts.waiting import wait_for
 
-RULES = """
-receivers:
-- name: ops
-  webhook: {{url: "{url}", allow_private: true}}
-route: {{receiver: ops, group_wait: 0s, group_interval: 0s}}
-groups:
-- name: g
-  interval: 1s
-  rules:
-  - alert: Errors
-    signal: error_rate
-    window: 10s
-    by: [gen_ai.request.model]
-    threshold: 0.4
-    min_samples: 4
-    for: 1s
-    keep_firing_for: 1s
-    no_data: resolve
-    labels: {{severity: critical}}
-    annotations: {{summary: "{{{{ value | pct }}}} of calls to {{{{ labels.gen_ai_request_model }}}} fail"}}
+RULE = """
+window: 10s, by: [gen_ai.request.model], threshold: 0.4, min_samples: 4, for: 1s, keep_firing_for: 1s, no_data: resolve,
+annotations: {summary: "{{ value | pct }} of calls to {{ labels.gen_ai_request_model }} fail"}
 """
 APPLICATION = """
 import sys, threading, time
@@ -63,18 +48,11 @@ scrape_configs: [{{job_name: app, static_configs: [{{targets: ["127.0.0.1:{port}
 WITHIN = 60.0
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 @pytest.mark.slow
 def test_errors_of_a_real_application_are_told_once_and_seen_alike_everywhere(
     tmp_path, desk, hook, model_url, prometheus
 ):
-    (tmp_path / "rules.yaml").write_text(RULES.format(url=hook.url))
+    (tmp_path / "rules.yaml").write_text(errors(RULE, hook.url))
     (tmp_path / "app.py").write_text(APPLICATION)
     (port,) = free_ports(1)
     desk.settings.update(
@@ -104,14 +82,14 @@ def test_errors_of_a_real_application_are_told_once_and_seen_alike_everywhere(
             assert hook.alerts() == []
             application.stdin.write("fail\n")
             application.stdin.flush()
-            wait_for(hook.alerts)
-            wait_for(lambda: listed().get("Errors") == "firing")
-            wait_for(lambda: there().get("Errors") == "firing")
+            wait_for(hook.alerts, WITHIN)
+            wait_for(lambda: listed().get("Errors") == "firing", WITHIN)
+            wait_for(lambda: there().get("Errors") == "firing", WITHIN)
             application.stdin.write("work\n")
             application.stdin.flush()
-            wait_for(lambda: len(hook.alerts()) == 2)
-            wait_for(lambda: listed().get("Errors") == "resolved")
-            wait_for(lambda: there().get("Errors") != "firing")
+            wait_for(lambda: len(hook.alerts()) == 2, WITHIN)
+            wait_for(lambda: listed().get("Errors") == "resolved", WITHIN)
+            wait_for(lambda: there().get("Errors") != "firing", WITHIN)
         finally:
             application.stdin.close()
             application.wait(30)

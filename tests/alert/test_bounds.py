@@ -6,22 +6,16 @@ from dataclasses import replace
 import pytest
 
 from otel_llm import semconv
-from otel_llm.alert import message, overlay, schema
+from otel_llm.alert import message, overlay
 from otel_llm.alert.board import MOST, Board
 from otel_llm.alert.judge import Judge, Rest
 from otel_llm.alert.keys import KEYS
 from otel_llm.alert.signal import attempt
 from otel_llm.alert.state import Alert
 from otel_llm.alert.window import OTHER, Window
-from otel_llm.document import Document, parse
+from parts.rules import interpret
 
 START = 100_000.0
-
-
-def interpret(text):
-    document = Document(name="rules.yaml")
-    parse(text.encode(), document)
-    return schema.interpret([document])
 
 
 def rules(*texts):

@@ -6,13 +6,14 @@ import sys
 import tracemalloc
 
 import pytest
-from host_by_hand import START, interpret
+from host_by_hand import START
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_llm import semconv
 from otel_llm.alert.board import Board
 from otel_llm.alert.processor import AlertProcessor
 from otel_llm.alert.signal import attempt
+from parts.rules import interpret
 
 CHAT = {
     semconv.OPERATION_NAME: "chat",

@@ -12,8 +12,9 @@ from otel_llm.alert import schema
 from otel_llm.alert.engine import Engine, Nobody
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.processor import AlertProcessor
-from otel_llm.document import Document, parse
 from otel_llm.ledger import LedgerError
+from parts.rules import interpret
+from parts.waiting import wait_for
 
 RULES = """
 groups:
@@ -34,12 +35,6 @@ groups:
     keep_firing_for: 0s
 """
 WITHIN = 10.0
-
-
-def interpret(text):
-    document = Document(name="rules.yaml")
-    parse(text.encode(), document)
-    return schema.interpret([document])
 
 
 def make(load, **settings):
@@ -79,25 +74,18 @@ def fail(tracer):
     call(tracer, **{semconv.OUTCOME: "error", semconv.ERROR_TYPE: "500"})
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_failing_calls_are_told_within_seconds(engine, tracer, told):
     for _ in range(5):
         fail(tracer)
-    wait_for(lambda: told)
+    wait_for(lambda: told, WITHIN)
     assert (told[0].labels["alertname"], told[0].annotations["value"]) == ("Errors", "1")
 
 
 def test_a_call_that_does_not_end_is_told(engine, tracer, told):
     span = tracer.start_span("chat m", attributes={semconv.OPERATION_NAME: "chat"})
-    wait_for(lambda: [said.labels["alertname"] for said in told] == ["Stuck"])
+    wait_for(lambda: [said.labels["alertname"] for said in told] == ["Stuck"], WITHIN)
     span.end()
-    wait_for(lambda: [said.status for said in told] == ["firing", "resolved"])
+    wait_for(lambda: [said.status for said in told] == ["firing", "resolved"], WITHIN)
 
 
 def test_other_spans_are_not_counted_and_start_no_thread(engine, tracer):
@@ -123,11 +111,11 @@ def test_a_ledger_that_fails_leaves_a_process_to_itself(told):
     provider.add_span_processor(engine._processor)
     for _ in range(5):
         fail(provider.get_tracer("test"))
-    wait_for(lambda: told)
+    wait_for(lambda: told, WITHIN)
     assert told[0].labels["scope"] == "process"
     assert engine.facts.fallback
     broken[0] = False
-    wait_for(lambda: not engine.facts.fallback)
+    wait_for(lambda: not engine.facts.fallback, WITHIN)
     engine.stop(2.0)
 
 
@@ -136,25 +124,26 @@ def test_a_rule_file_that_changes_is_taken_up_and_one_with_a_mistake_is_not(tmp_
     file.write_text(RULES)
     engine = make(lambda: schema.load(file, defaults=False), file=file)
     engine.start()
-    wait_for(lambda: engine.facts.rules == 2)
+    wait_for(lambda: engine.facts.rules == 2, WITHIN)
     file.write_text(RULES.replace("threshold: 0.1", "treshold: 0.1"))
-    wait_for(lambda: engine.facts.reload_failures == 1)
+    wait_for(lambda: engine.facts.reload_failures == 1, WITHIN)
     assert engine.facts.rules == 2
     file.write_text(RULES.partition("  - alert: Stuck")[0])
-    wait_for(lambda: engine.facts.rules == 1)
+    wait_for(lambda: engine.facts.rules == 1, WITHIN)
     engine.stop(2.0)
 
 
 def test_a_fork_judges_by_itself(engine, tracer):
     fail(tracer)
-    wait_for(lambda: engine._processor.intake.taken == 1)
+    wait_for(lambda: engine._processor.intake.taken == 1, WITHIN)
     pid = os.fork()
     if pid == 0:
-        fail(tracer)
-        deadline = time.monotonic() + WITHIN
-        while engine._processor.intake.taken != 1 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os._exit(0 if engine._processor.intake.seen == engine._processor.intake.taken == 1 else 1)
+        try:
+            fail(tracer)
+            wait_for(lambda: engine._processor.intake.taken == 1, WITHIN)
+            os._exit(0 if engine._processor.intake.seen == 1 else 1)
+        finally:
+            os._exit(1)  # a failure here is told by the parent alone
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
@@ -195,9 +184,9 @@ def test_a_ledger_that_stands_in_has_nothing_told_again():
     provider.add_span_processor(engine._processor)
     for _ in range(5):
         fail(provider.get_tracer("test"))
-    wait_for(lambda: (False, ["Errors"], 1) in asked)
+    wait_for(lambda: (False, ["Errors"], 1) in asked, WITHIN)
     broken.append(True)
     engine._life.kept_at = 0.0
-    wait_for(lambda: (True, ["Errors"], 0) in asked)
+    wait_for(lambda: (True, ["Errors"], 0) in asked, WITHIN)
     assert not [owed for fallback, _, owed in asked if fallback and owed]
     engine.stop(2.0)

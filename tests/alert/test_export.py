@@ -9,22 +9,20 @@ import yaml
 
 from otel_llm import semconv
 from otel_llm.alert import export, schema
-from otel_llm.document import Document, parse
 from parts.prometheus import program
+from parts.rules import interpret
 
 FLAVOURS = ("otlp", "exporter")
 FLEET = Path(__file__).parents[2] / "collector-config"
 
 
-def interpret(*texts, top=""):
-    document = Document(name="rules.yaml")
+def read(*texts, top=""):
     listed = "".join(f"\n  - {text}" for text in texts)
-    parse(f"{top}\ngroups:\n- name: g\n  rules:{listed}\n".encode(), document)
-    return schema.interpret([document])
+    return interpret(f"{top}\ngroups:\n- name: g\n  rules:{listed}\n")
 
 
 def rules(*texts):
-    found = interpret(*texts)
+    found = read(*texts)
     assert not found.faults, found.faults
     return found.rules
 
@@ -305,7 +303,7 @@ inhibit: [{source: A, target: B}]
 
 @pytest.mark.parametrize("top", [ROUTED, ""])
 def test_amtool_accepts_the_routing(tmp_path, top):
-    found = interpret(
+    found = read(
         "{alert: A, signal: cost, threshold: 5}",
         "{alert: B, signal: cost, threshold: 5, repeat_interval: 1d, send_resolved: false}",
         top=top,
@@ -317,7 +315,7 @@ def test_amtool_accepts_the_routing(tmp_path, top):
 
 
 def test_no_address_or_secret_gets_into_the_routing():
-    text = export.to_alertmanager(interpret("{alert: A, signal: cost, threshold: 5}", top=ROUTED)).text
+    text = export.to_alertmanager(read("{alert: A, signal: cost, threshold: 5}", top=ROUTED)).text
     assert "URL" not in text.replace("api_url", "").replace("webhook_url", "")
 
 

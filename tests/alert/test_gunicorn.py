@@ -10,28 +10,12 @@ import pytest
 
 from parts.ports import free_ports, is_open
 from parts.processes import started
+from parts.rules import errors
 
 BIN = Path(sys.executable).parent
 WORKERS = 4
 WITHIN = 60.0
-RULES = """
-receivers:
-- name: ops
-  webhook: {{url: "{url}", allow_private: true}}
-route: {{receiver: ops, group_wait: 0s, group_interval: 0s}}
-groups:
-- name: g
-  interval: 1s
-  rules:
-  - alert: Errors
-    signal: error_rate
-    window: 10s
-    threshold: 0.5
-    min_samples: 4
-    for: 1s
-    keep_firing_for: 0s
-    cooldown: 0s
-"""
+RULE = "window: 10s, threshold: 0.5, min_samples: 4, for: 1s, keep_firing_for: 0s, cooldown: 0s"
 APPLICATION = """
 import os, time
 import httpx
@@ -56,7 +40,7 @@ def application(environ, start_response):
 @pytest.mark.parametrize("options", [[], ["--preload"]], ids=["plain", "preload"])
 def test_four_workers_tell_an_episode_once(tmp_path, hook, options):
     (tmp_path / "wsgi.py").write_text(APPLICATION)
-    (tmp_path / "rules.yaml").write_text(RULES.format(url=hook.url))
+    (tmp_path / "rules.yaml").write_text(errors(RULE, hook.url))
     (port,) = free_ports(1)
     kept = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
     environ = kept | {

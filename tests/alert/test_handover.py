@@ -2,31 +2,16 @@
 
 import msgspec
 import pytest
-from host_by_hand import Clock, Process, interpret
+from host_by_hand import Clock, Process
 
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.outlet import Desk, Post
 from otel_llm.ledger import CLAIM, LedgerError, Message, Row
 from otel_llm.store.ledger import SqliteLedger
 from parts.receivers import Answer
+from parts.rules import errors, interpret
 
-RULES = """
-receivers:
-- name: ops
-  webhook: {url: "URL", allow_private: true}
-route: {receiver: ops, group_wait: 0s, group_interval: 0s}
-groups:
-- name: g
-  interval: 1s
-  rules:
-  - alert: Errors
-    signal: error_rate
-    window: 10s
-    threshold: 0.5
-    min_samples: 4
-    keep_firing_for: 0s
-    cooldown: 0s
-"""
+RULE = "window: 10s, threshold: 0.5, min_samples: 4, keep_firing_for: 0s, cooldown: 0s"
 
 
 def row(status="firing", fingerprint="f", **settings):
@@ -97,7 +82,7 @@ def test_two_judges_send_a_message_once_while_the_first_one_s_receiver_hangs(led
     first, second = (Post(now=lambda: clock[0], wall=lambda: 1_800_000_000.0) for _ in range(2))
     clock = [10.0]
     for post in (first, second):
-        post.take(interpret(RULES.replace("URL", hook.url)).plan)
+        post.take(interpret(errors(RULE, hook.url)).plan)
     ledger.commit(ledger.lease("a", 10.0), [], [row(created=1_800_000_000.0)])
 
     def answer(_):
@@ -180,7 +165,7 @@ class Office:
         self.post = Post(now=lambda: self.clock.boot, wall=lambda: self.clock.date)
         self.post.deliver = self.deliver
         self.desk = Desk("ops")
-        rules = RULES.replace("URL", hook.url)
+        rules = errors(RULE, hook.url)
         opened = lambda: Breakable(path, "boot")  # noqa: E731
         self.process = Process(rules, self.clock, opened, outlet=self.post)
         self.sends = True
@@ -263,7 +248,7 @@ def test_a_stand_in_lasts_as_long_as_the_outage(office, hook, caplog):
 def test_a_message_that_is_sent_while_the_store_comes_back_is_not_sent_again(hook):
     stand_in, ledger, clock = MemoryLedger(), MemoryLedger(), [10.0]
     post, desk = Post(now=lambda: clock[0], wall=lambda: 0.0), Desk("ops")
-    post.take(interpret(RULES.replace("URL", hook.url)).plan)
+    post.take(interpret(errors(RULE, hook.url)).plan)
     stand_in.commit(1, [], [row()])
 
     def answer(_):

@@ -9,7 +9,7 @@ from otel_llm.alert import message, schema
 from otel_llm.alert.board import Board
 from otel_llm.alert.judge import Judge
 from otel_llm.alert.signal import attempt
-from otel_llm.document import Document, parse
+from parts.rules import interpret
 
 RULES = """
 groups:
@@ -30,9 +30,7 @@ groups:
 
 
 def rules(text):
-    document = Document(name="rules.yaml")
-    parse(text.encode(), document)
-    found = schema.interpret([document])
+    found = interpret(text)
     assert not found.faults
     return found.rules
 
@@ -264,13 +262,9 @@ def test_the_shipped_rules_have_no_fault():
     ],
 )
 def test_a_mistake_in_a_rule_is_told_with_its_line(old, new, fault):
-    document = Document(name="rules.yaml")
-    parse(RULES.replace(old, new).encode(), document)
-    assert fault in "\n".join(map(str, schema.interpret([document]).faults))
+    assert fault in "\n".join(map(str, interpret(RULES.replace(old, new)).faults))
 
 
 def test_two_rules_of_one_name_in_a_file_are_a_mistake():
-    document = Document(name="rules.yaml")
-    parse((RULES + RULES.partition("rules:\n")[2]).encode(), document)
-    (fault,) = schema.interpret([document]).faults
+    (fault,) = interpret(RULES + RULES.partition("rules:\n")[2]).faults
     assert "each alert's name once" in str(fault)

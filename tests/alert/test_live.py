@@ -10,25 +10,12 @@ import time
 import pytest
 
 from parts.receivers import Answer
+from parts.rules import errors
+from parts.waiting import wait_for
 
-RULES = """
-receivers:
-- name: ops
-  webhook: {{url: "{url}", allow_private: true}}
-route: {{receiver: ops, group_wait: 0s, group_interval: 0s}}
-groups:
-- name: g
-  interval: 1s
-  rules:
-  - alert: Errors
-    signal: error_rate
-    window: 10s
-    threshold: 0.5
-    min_samples: 4
-    keep_firing_for: 0s
-    cooldown: 0s
-    labels: {{severity: critical}}
-    annotations: {{summary: "{{{{ value | pct }}}} of calls fail"}}
+RULE = """
+window: 10s, threshold: 0.5, min_samples: 4, keep_firing_for: 0s, cooldown: 0s, labels: {severity: critical},
+annotations: {summary: "{{ value | pct }} of calls fail"}
 """
 
 APPLICATION = """
@@ -50,13 +37,6 @@ for line in sys.stdin:
     print(word, durations[int(len(durations) * 0.99)], flush=True)
 """
 WITHIN = 30.0
-
-
-def wait_for(condition, within=WITHIN):
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 class Application:
@@ -99,7 +79,7 @@ class Application:
 
 @pytest.fixture
 def start(tmp_path, hook):
-    (tmp_path / "rules.yaml").write_text(RULES.format(url=hook.url))
+    (tmp_path / "rules.yaml").write_text(errors(RULE, hook.url))
     started = []
 
     def run(**environ):
@@ -135,11 +115,11 @@ def _one(folder, query):
 def test_failing_calls_are_told_once_and_their_end_once(start, hook, tmp_path):
     application = start()
     application.say("fail")
-    wait_for(lambda: statuses(hook) == ["firing"])
+    wait_for(lambda: statuses(hook) == ["firing"], WITHIN)
     assert hook.alerts()[0]["annotations"]["summary"] == "100% of calls fail"
     application.say("ok")
     application.say("ok")
-    wait_for(lambda: application.say("ok") and statuses(hook) == ["firing", "resolved"])
+    wait_for(lambda: application.say("ok") and statuses(hook) == ["firing", "resolved"], WITHIN)
     application.leave()
     with sqlite3.connect(tmp_path / "calls.db") as database:
         events = database.execute("SELECT count(*) FROM logs WHERE event_name = 'otel_llm.alert'").fetchone()
@@ -152,30 +132,30 @@ def test_failing_calls_are_told_once_and_their_end_once(start, hook, tmp_path):
 def test_of_two_processes_one_tells_and_when_it_is_killed_the_other_tells_no_more_than_the_end(start, hook, tmp_path):
     first = start()
     first.say("fail")
-    wait_for(lambda: owner(tmp_path))
+    wait_for(lambda: owner(tmp_path), WITHIN)
     judge = owner(tmp_path)
     second = start()
     second.say("fail")
-    wait_for(lambda: statuses(hook) == ["firing"])
+    wait_for(lambda: statuses(hook) == ["firing"], WITHIN)
     first.kill()
     second.say("fail")
-    wait_for(lambda: owner(tmp_path) != judge)
+    wait_for(lambda: owner(tmp_path) != judge, WITHIN)
     time.sleep(3)
     assert statuses(hook) == ["firing"]
-    wait_for(lambda: second.say("ok") and statuses(hook) == ["firing", "resolved"])
+    wait_for(lambda: second.say("ok") and statuses(hook) == ["firing", "resolved"], WITHIN)
 
 
 @pytest.mark.slow
 def test_a_restart_while_it_fires_tells_nothing_again(start, hook):
     first = start()
     first.say("fail")
-    wait_for(lambda: statuses(hook) == ["firing"])
+    wait_for(lambda: statuses(hook) == ["firing"], WITHIN)
     first.leave()
     second = start()
     second.say("fail")
     time.sleep(4)
     assert statuses(hook) == ["firing"]
-    wait_for(lambda: second.say("ok") and statuses(hook) == ["firing", "resolved"])
+    wait_for(lambda: second.say("ok") and statuses(hook) == ["firing", "resolved"], WITHIN)
 
 
 @pytest.mark.slow
@@ -183,7 +163,7 @@ def test_a_receiver_that_hangs_holds_no_span_and_no_exit(start, hook):
     hook.answer = lambda _: Answer(hangs=True)
     application = start()
     application.say("fail")
-    wait_for(lambda: hook.requests)
+    wait_for(lambda: hook.requests, WITHIN)
     assert min(application.say("many") for _ in range(3)) < 0.05  # the receiver never answers at all
     assert application.leave() < 2.0 + 0.5  # half a second for Python's own
 
@@ -191,10 +171,10 @@ def test_a_receiver_that_hangs_holds_no_span_and_no_exit(start, hook):
 @pytest.mark.slow
 def test_the_variable_alone_is_enough_for_a_webhook(start, hook, tmp_path):
     rules = tmp_path / "rules.yaml"
-    rules.write_text("groups:" + RULES.format(url="").partition("groups:")[2])
+    rules.write_text(errors(RULE))
     application = start(OTEL_LLM_ALERTS_WEBHOOK=hook.url)
     application.say("fail")
-    wait_for(lambda: statuses(hook) == ["firing"])
+    wait_for(lambda: statuses(hook) == ["firing"], WITHIN)
 
 
 @pytest.mark.slow
@@ -202,7 +182,7 @@ def test_the_variable_alone_is_enough_for_a_webhook(start, hook, tmp_path):
 def test_in_other_modes_no_receiver_is_told(start, hook, mode, tmp_path):
     application = start(OTEL_LLM_ALERTS_MODE=mode, OTEL_LLM_ALERTS_URL=f"http://localhost:{hook.port}")
     application.say("fail")
-    wait_for(lambda: hook.requests if mode == "alertmanager" else _fires(tmp_path))
+    wait_for(lambda: hook.requests if mode == "alertmanager" else _fires(tmp_path), WITHIN)
     time.sleep(1.5)
     assert {request.path for request in hook.requests} <= {"/api/v2/alerts"}
 

@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from otel_llm.alert import carriage, schema
+from otel_llm.alert import carriage
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.outlet import Desk, Post
-from otel_llm.document import Document, parse
 from otel_llm.ledger import LedgerError, Message, Silence
 from otel_llm.store.ledger import SqliteLedger
 from parts.receivers import Answer
+from parts.rules import interpret
+from parts.waiting import wait_for
 
 ROUTE = "route: {receiver: ops, group_wait: 0s, group_interval: 0s}"
 
@@ -40,9 +41,7 @@ class Silenceable(MemoryLedger):
 
 
 def plan(text, environ=None):
-    document = Document(name="rules.yaml")
-    parse(text.encode(), document)
-    rules = schema.interpret([document], environ={} if environ is None else environ)
+    rules = interpret(text, environ)
     assert rules.faults == ()
     return rules.plan
 
@@ -519,13 +518,6 @@ def test_silences_of_the_store_are_read(hook, tmp_path):
 # --- threads ------------------------------------------------------------------------------------------------------
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def post(hook):
     post = Post()
@@ -542,10 +534,10 @@ def queue(post, ledger, *messages):
 def test_a_thread_delivers_and_ends_when_nothing_waits(post, hook):
     ledger = MemoryLedger()
     queue(post, ledger, message())
-    wait_for(lambda: hook.requests)
-    wait_for(lambda: not post._desks["ops"].loop.is_running)
+    wait_for(lambda: hook.requests, 10)
+    wait_for(lambda: not post._desks["ops"].loop.is_running, 10)
     queue(post, ledger, message("Slow"))
-    wait_for(lambda: len(hook.requests) == 2)
+    wait_for(lambda: len(hook.requests) == 2, 10)
 
 
 def test_what_waited_before_this_process_judged_is_delivered(post, hook):
@@ -554,7 +546,7 @@ def test_what_waited_before_this_process_judged_is_delivered(post, hook):
     other = Post()
     other.take(plan(webhook(hook.url)))
     other.deliver(ledger, 1)
-    wait_for(lambda: hook.requests)
+    wait_for(lambda: hook.requests, 10)
     other.stop()
 
 
@@ -570,7 +562,7 @@ def test_one_receiver_that_hangs_holds_up_no_other(hook):
         )
     )
     queue(post, MemoryLedger(), message())
-    wait_for(lambda: {request.path for request in hook.requests} == {"/slow", "/hook"})
+    wait_for(lambda: {request.path for request in hook.requests} == {"/slow", "/hook"}, 10)
     post.stop()
 
 
@@ -585,7 +577,7 @@ def test_a_fork_delivers_with_threads_of_its_own(post, hook):
     ledger = MemoryLedger()
     hook.answer = lambda _: Answer(hangs=True)
     queue(post, ledger, message())
-    wait_for(lambda: hook.requests)
+    wait_for(lambda: hook.requests, 10)
     pid = os.fork()
     if pid == 0:
         queue(post, ledger, message("Slow"))

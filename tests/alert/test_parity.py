@@ -11,12 +11,12 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_llm.alert import export, schema
+from otel_llm.alert import export
 from otel_llm.alert.engine import Engine
 from otel_llm.alert.processor import AlertProcessor
 from otel_llm.calls import Call
-from otel_llm.document import Document, parse
 from otel_llm.record.metrics import ClientMetrics
+from parts.rules import interpret
 
 INTERVAL = 5.0
 SCRAPES = 1.0
@@ -39,12 +39,6 @@ rule_files: [rules.yml]
 scrape_configs: [{{job_name: app, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
 """
 WITHIN = 90.0
-
-
-def found():
-    document = Document(name="rules.yaml")
-    parse(RULES.encode(), document)
-    return schema.interpret([document])
 
 
 @pytest.fixture
@@ -74,7 +68,7 @@ def application():
 def test_our_engine_and_prometheus_fire_within_one_interval_of_each_other(application, prometheus):
     make, processor, engines, port = application
     here, stop, failing = [], threading.Event(), threading.Event()
-    engine = Engine(processor, found)
+    engine = Engine(processor, lambda: interpret(RULES))
     engine.watch(lambda told: here.extend(time.monotonic() for _ in told))
     engines.append(engine)
 
@@ -84,7 +78,7 @@ def test_our_engine_and_prometheus_fire_within_one_interval_of_each_other(applic
             number += 1
             make(failed=failing.is_set() and number % 2 == 0)
 
-    rules = export.to_prometheus(found().rules, "exporter", {}).text
+    rules = export.to_prometheus(interpret(RULES).rules, "exporter", {}).text
     thread = threading.Thread(target=load)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(prometheus(CONFIG.format(port=port), files={"rules.yml": rules}))

@@ -2,22 +2,16 @@
 
 import pytest
 
-from otel_llm.alert import schema, wire
+from otel_llm.alert import wire
 from otel_llm.alert.receiver import Apprise, Email, Webhook
-from otel_llm.document import Document, parse
 from otel_llm.ledger import Message
+from parts.rules import interpret
 
 MAIL = "email: {host: smtp.example.org, from: a@example.org, to: [b@example.org]}"
 
 
-def read(text, environ=None, webhook=None):
-    document = Document(name="rules.yaml")
-    parse(text.encode(), document)
-    return schema.interpret([document], environ={} if environ is None else environ, webhook=webhook)
-
-
 def fault(text, environ=None):
-    (one,) = read(text, environ).faults
+    (one,) = interpret(text, environ).faults
     return str(one)
 
 
@@ -43,7 +37,7 @@ def told(rules, name="Errors", repeat=0, **labels):
 
 
 def test_every_kind_of_receiver_is_read():
-    rules = read(
+    rules = interpret(
         """
 receivers:
 - name: ops
@@ -70,11 +64,11 @@ receivers:
     [("hooks.slack.com", "slack"), ("discord.com", "discord"), ("example.org", "alertmanager_v4")],
 )
 def test_the_format_goes_by_the_host_unless_it_is_said(host, format_):
-    assert read(receiver(f'webhook: {{url: "https://{host}/x"}}')).plan.receivers["ops"].to.format == format_
+    assert interpret(receiver(f'webhook: {{url: "https://{host}/x"}}')).plan.receivers["ops"].to.format == format_
 
 
 def test_no_secret_is_in_what_a_receiver_shows_of_itself():
-    rules = read(receiver('webhook: {url: "https://me:pw@example.org/${T}"}'), {"T": "token-1"})
+    rules = interpret(receiver('webhook: {url: "https://me:pw@example.org/${T}"}'), {"T": "token-1"})
     assert "token-1" not in repr(rules.plan)
     assert "pw" not in repr(rules.plan)
 
@@ -128,7 +122,7 @@ def test_a_url_is_never_told():
 
 
 def test_a_receiver_with_a_mistake_leaves_the_others():
-    rules = read("receivers:\n- name: a\n  webhook: {url: 'ftp://x'}\n- name: b\n  webhook: {url: 'https://x/'}\n")
+    rules = interpret("receivers:\n- name: a\n  webhook: {url: 'ftp://x'}\n- name: b\n  webhook: {url: 'https://x/'}\n")
     assert list(rules.plan.receivers) == ["b"]
     assert told(rules) == {"b": '{}:{alertname="Errors"}'}
 
@@ -139,19 +133,19 @@ def test_a_name_is_given_once():
 
 
 def test_the_setting_alone_is_a_receiver_of_everything():
-    rules = read("", webhook="http://localhost:8080/hook")
+    rules = interpret("", webhook="http://localhost:8080/hook")
     assert told(rules) == {"webhook": '{}:{alertname="Errors"}'}
     assert rules.plan.receivers["webhook"].to.allow_private
-    assert not read("", webhook="https://example.org/hook").plan.receivers["webhook"].to.allow_private
+    assert not interpret("", webhook="https://example.org/hook").plan.receivers["webhook"].to.allow_private
 
 
 def test_the_setting_is_told_beside_what_the_routes_say():
-    rules = read(receiver("webhook: {url: 'https://x/'}") + "route: {receiver: ops}\n", webhook="https://y/")
+    rules = interpret(receiver("webhook: {url: 'https://x/'}") + "route: {receiver: ops}\n", webhook="https://y/")
     assert set(told(rules)) == {"webhook", "ops"}
 
 
 def test_a_setting_that_is_no_url_is_a_fault():
-    one = read(receiver("webhook: {url: 'https://x/'}"), webhook="hooks.example.org").faults[0]
+    one = interpret(receiver("webhook: {url: 'https://x/'}"), webhook="hooks.example.org").faults[0]
     assert str(one).startswith("setting alerts.webhook: expected a URL")
 
 
@@ -166,11 +160,11 @@ receivers:
 
 
 def test_without_a_route_every_receiver_is_told():
-    assert set(told(read(THREE))) == {"a", "b", "c"}
+    assert set(told(interpret(THREE))) == {"a", "b", "c"}
 
 
 def test_the_first_route_that_matches_takes_an_alert_and_the_root_what_is_left():
-    rules = read(
+    rules = interpret(
         THREE
         + """
 route:
@@ -189,7 +183,7 @@ route:
 
 
 def test_continue_lets_the_next_routes_have_it_too_and_nobody_is_told_twice():
-    rules = read(
+    rules = interpret(
         THREE
         + """
 route:
@@ -204,7 +198,7 @@ route:
 
 
 def test_a_route_below_has_what_the_one_above_says_unless_it_says_otherwise():
-    rules = read(
+    rules = interpret(
         THREE
         + """
 route:
@@ -222,7 +216,7 @@ route:
 
 
 def test_a_route_may_want_fewer_repeats_than_the_rule_gives():
-    rules = read(
+    rules = interpret(
         THREE
         + """
 route: {receiver: a, repeat_interval: 12h}
@@ -248,12 +242,12 @@ groups:
     ],
 )
 def test_a_mistake_in_a_route_is_told_and_then_everybody_is(route, expected):
-    rules = read(f"{THREE}route: {route}\n")
+    rules = interpret(f"{THREE}route: {route}\n")
     assert any(expected in str(one) for one in rules.faults)
 
 
 def test_where_the_route_has_a_mistake_everybody_is_told():
-    rules = read(f"{THREE}route: {{receiver: d}}\n")
+    rules = interpret(f"{THREE}route: {{receiver: d}}\n")
     assert set(told(rules)) == {"a", "b", "c"}
 
 

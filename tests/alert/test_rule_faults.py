@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from host_by_hand import interpret
+
+from parts.rules import interpret
 
 SOUND = {"alert": "Sound", "signal": "cost", "threshold": 1}
 

@@ -26,7 +26,7 @@ from contextlib import closing
 from unittest import mock
 
 import pytest
-from host_by_hand import DATE, START, Clock, Process, interpret
+from host_by_hand import DATE, START, Clock, Process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan
@@ -41,6 +41,7 @@ from otel_llm.alert.window import OTHER, SLOT
 from otel_llm.cli.alert_instances import instances
 from otel_llm.ledger import LEASE, LedgerError
 from otel_llm.store.ledger import SqliteLedger
+from parts.rules import interpret
 
 LETTERS = {"inactive": "i", "pending": "p", "firing": "f"}
 GAUGE = {

@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-import time
 from contextlib import closing
 
 import pytest
@@ -14,6 +13,8 @@ import pytest
 from otel_llm.alert import clock
 from otel_llm.ledger import Kept, LedgerError, Message, Row, Shared
 from otel_llm.store.ledger import SqliteLedger
+from parts.rules import errors
+from parts.waiting import wait_for
 
 WORKER = textwrap.dedent(
     """
@@ -42,17 +43,7 @@ WORKER = textwrap.dedent(
     engines[0].stop(2.0)
     """
 )
-RULES = """
-groups:
-- name: g
-  interval: 1s
-  rules:
-  - alert: Errors
-    signal: error_rate
-    window: 30s
-    threshold: 0.1
-    min_samples: 60
-"""
+RULE = "window: 30s, threshold: 0.1, min_samples: 60"
 
 
 def ask(path, sql):
@@ -63,7 +54,7 @@ def ask(path, sql):
 @pytest.fixture
 def start(tmp_path):
     rules = tmp_path / "rules.yaml"
-    rules.write_text(RULES)
+    rules.write_text(errors(RULE))
     started = []
 
     def start(seconds):
@@ -82,23 +73,14 @@ def test_workers_are_judged_as_one_and_a_killed_judge_is_followed(start, tmp_pat
     """Sixty calls in a window: no worker makes them alone before the second one has told of its own."""
     workers = [start(14) for _ in range(3)]
     store = tmp_path / "store.db"
-    deadline = time.monotonic() + 12
-    while not (store.exists() and ask(store, "SELECT 1 FROM sqlite_master WHERE name = 'alert_history'")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    while not ask(store, "SELECT 1 FROM alert_history WHERE state = 'firing'"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: store.exists() and ask(store, "SELECT 1 FROM sqlite_master WHERE name = 'alert_history'"), 12)
+    wait_for(lambda: ask(store, "SELECT 1 FROM alert_history WHERE state = 'firing'"), 12)
     ((epoch,),) = ask(store, "SELECT epoch FROM alert_lease")
-    while not (told := list(tmp_path.glob("told-*"))):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: list(tmp_path.glob("told-*")), 12)
+    told = list(tmp_path.glob("told-*"))
     first = next(worker for worker in workers if told[0].name == f"told-{worker.pid}")
     os.kill(first.pid, signal.SIGKILL)
-    killed = time.monotonic()
-    while ask(store, "SELECT epoch FROM alert_lease") == [(epoch,)]:
-        assert time.monotonic() < killed + 6
-        time.sleep(0.05)
+    wait_for(lambda: ask(store, "SELECT epoch FROM alert_lease") != [(epoch,)], 6)
     for worker in workers:
         worker.wait(timeout=30)
     assert list(tmp_path.glob("told-*")) == told

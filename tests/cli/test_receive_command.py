@@ -17,6 +17,7 @@ import pytest
 from otel_llm.store.query import Filter, Reader
 from parts.collector import running
 from parts.sink import sink
+from parts.waiting import wait_for
 
 COMMAND = [sys.executable, "-c", "from otel_llm.cli import main; main()", "receive"]
 SENDER = """
@@ -65,13 +66,6 @@ def post(url):
         return connection.getresponse().status
 
 
-def within(seconds, question):
-    deadline = time.monotonic() + seconds
-    while not question() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return question()
-
-
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
 def test_it_takes_spans_until_it_is_ended_and_says_how_many(receiving, tmp_path, word):
     process, url = receiving()
@@ -96,7 +90,7 @@ def test_what_is_received_is_sent_on_where_forwarding_is_on(receiving):
     with sink() as backend:
         process, url = receiving(OTEL_LLM_FORWARD="true", OTEL_EXPORTER_OTLP_ENDPOINT=backend.url)
         assert post(url) == 200
-        assert within(10, backend.spans)
+        wait_for(backend.spans, 10)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
 

@@ -9,26 +9,11 @@ from pathlib import Path
 import pytest
 
 from parts.application import Desk
+from parts.rules import errors
+from parts.waiting import wait_for
 
 MEMBER = Path(__file__).with_name("member.py")
-RULES = """
-receivers:
-- name: ops
-  webhook: {{url: "{url}", allow_private: true}}
-route: {{receiver: ops, group_wait: 0s, group_interval: 0s}}
-groups:
-- name: g
-  interval: 1s
-  rules:
-  - alert: Errors
-    signal: error_rate
-    window: 20s
-    threshold: 0.5
-    min_samples: 6
-    for: 1s
-    keep_firing_for: 0s
-    cooldown: 0s
-"""
+RULE = "window: 20s, threshold: 0.5, min_samples: 6, for: 1s, keep_firing_for: 0s, cooldown: 0s"
 EXIT_WITHIN = 3.0
 """Two seconds, and what the interpreter takes on a machine that is shared [s]."""
 
@@ -90,7 +75,7 @@ class Member:
 @pytest.fixture
 def members(tmp_path, hook, redis_server):
     rules = tmp_path / "rules.yaml"
-    rules.write_text(RULES.format(url=hook.url))
+    rules.write_text(errors(RULE, hook.url))
     made = [Member(tmp_path / name, redis_server.url, rules) for name in ("a", "b")]
     for member in made:
         member.call(200)
@@ -99,14 +84,6 @@ def members(tmp_path, hook, redis_server):
     yield made
     for member in made:
         member.close()
-
-
-def wait_for(condition, within, between=lambda: time.sleep(0.05)):
-    begin = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begin < within
-        between()
-    return time.monotonic() - begin
 
 
 def statuses(hook):

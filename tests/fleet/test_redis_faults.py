@@ -8,27 +8,16 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_llm import boundary
-from otel_llm.alert import clock, schema
+from otel_llm.alert import clock
 from otel_llm.alert.engine import Engine
 from otel_llm.alert.processor import AlertProcessor
-from otel_llm.document import Document, parse
 from otel_llm.fleet import wiring
 from otel_llm.fleet.settings import Config
 from otel_llm.store.ledger import SqliteLedger
+from parts.rules import errors, interpret
+from parts.waiting import wait_for
 
-RULES = """
-groups:
-- name: g
-  interval: 1s
-  rules:
-  - alert: Errors
-    signal: error_rate
-    window: 15s
-    threshold: 0.5
-    min_samples: 4
-    keep_firing_for: 0s
-    cooldown: 0s
-"""
+RULE = "window: 15s, threshold: 0.5, min_samples: 4, keep_firing_for: 0s, cooldown: 0s"
 OPENS_WITHIN = 2.0
 JOINS_WITHIN = 15.0
 A_CALL_TAKES = 0.001
@@ -88,9 +77,7 @@ FAULTS = {
 
 class Host:
     def __init__(self, url, store, told):
-        document = Document(name="rules.yaml")
-        parse(RULES.encode(), document)
-        rules = schema.interpret([document])
+        rules = interpret(errors(RULE))
         here = wiring.Here(
             local=lambda: SqliteLedger(store, clock.boot()), store=str(store), boot=clock.boot(), now=clock.now
         )
@@ -129,14 +116,6 @@ def host(redis_server, tmp_path, told):
     wait_for(lambda: host.ledger.joined, 10.0)
     yield host
     host.close()
-
-
-def wait_for(condition, within, between=lambda: time.sleep(0.01)):
-    begin = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begin < within
-        between()
-    return time.monotonic() - begin
 
 
 @pytest.mark.slow

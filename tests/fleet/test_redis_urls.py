@@ -12,6 +12,7 @@ from otel_llm.fleet.ledger import FleetLedger
 from otel_llm.fleet.line import Line
 from otel_llm.fleet.remote import Remote
 from otel_llm.ledger import Kept, LedgerMovedError, Message, Row, Shared
+from parts.waiting import wait_for
 
 LINES = []
 MASTER = "mymaster"
@@ -70,14 +71,6 @@ def works(url):
     ledger._remote.tidy()
     assert ledger.joined
     return ledger
-
-
-def wait_for(condition, within):
-    begin = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begin < within
-        time.sleep(0.1)
-    return time.monotonic() - begin
 
 
 def test_a_plain_url(redis_server):

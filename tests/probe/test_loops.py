@@ -12,6 +12,7 @@ import uvloop
 
 from otel_llm.probe import loops as loops_module
 from otel_llm.probe.loops import MOST_LOOPS, Loops
+from parts.waiting import wait_for
 
 LAG = "otel_llm.process.event_loop.lag"
 
@@ -127,11 +128,7 @@ def test_a_loop_is_not_kept_alive(watch):
     made.close()
     gone = weakref.ref(made)
     del made
-    deadline = time.monotonic() + 5
-    while gone() is not None and time.monotonic() < deadline:
-        gc.collect()
-        time.sleep(0.02)
-    assert gone() is None
+    wait_for(lambda: gone() is None, 5, between=gc.collect)
 
 
 def test_no_more_loops_are_watched_than_the_most(watch):
@@ -157,10 +154,7 @@ def test_loops_that_are_closed_make_room(watch):
 def test_the_thread_ends_once_no_call_begins_any_more(loop, watch):
     watch._linger = 0.1
     loop.run_until_complete(called(watch, 0.05))
-    deadline = time.monotonic() + 5
-    while watch._loop.is_running and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not watch._loop.is_running
+    wait_for(lambda: not watch._loop.is_running, 5)
 
 
 def test_another_call_has_it_watched_again(loop, watch):

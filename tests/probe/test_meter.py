@@ -7,6 +7,7 @@ import pytest
 from otel_llm.probe import meter as meter_module
 from otel_llm.probe.meter import Meter
 from parts.nvml import Cards
+from parts.waiting import wait_for
 
 
 @pytest.fixture
@@ -123,10 +124,7 @@ def test_a_driver_without_cards_says_nothing(cards: Cards, meter: Meter, listeni
 def test_nothing_is_sampled_once_the_calls_have_ended(cards: Cards, meter: Meter, listening: int, monkeypatch):
     monkeypatch.setattr(meter_module, "_LINGER", 0.1)
     meter.begin("127.0.0.1", listening)(None)
-    deadline = time.monotonic() + 5
-    while meter._loop.is_running and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not meter._loop.is_running
+    wait_for(lambda: not meter._loop.is_running, 5)
 
 
 def test_a_forked_child_measures_for_itself(cards: Cards, meter: Meter, free_port):

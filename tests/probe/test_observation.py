@@ -12,6 +12,7 @@ from stand_in import BYTES, LOAD, Clock, Said, observer
 from otel_llm import boundary
 from otel_llm.probe.observation import Observer, Offer
 from otel_llm.probe.reporter import Reporter
+from parts.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -42,13 +43,6 @@ def registered(watcher, number=1):
     readers = [InMemoryMetricReader() for _ in range(number)]
     watcher.register(MeterProvider(metric_readers=readers).get_meter("test"))
     return readers
-
-
-def wait_for(condition, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert condition()
 
 
 def test_nothing_is_opened_before_the_first_collection(tmp_path):
@@ -146,7 +140,7 @@ def test_a_slow_source_holds_no_collection_up(tmp_path):
     assert watcher.readings() == []
     assert time.monotonic() - started < 1
     release.set()
-    wait_for(lambda: [reading.value for reading in watcher.readings()] == [1.0])
+    wait_for(lambda: [reading.value for reading in watcher.readings()] == [1.0], 5)
     watcher.close()
 
 
@@ -161,7 +155,7 @@ def test_a_slow_source_that_hangs_is_absent_after_a_while(tmp_path, clock):
 
     watcher = observer(Hangs(1.0), tmp_path, slow=True, interval=0.01, clock=clock)
     watcher.readings()
-    wait_for(lambda: len(watcher.readings()) == 1)
+    wait_for(lambda: len(watcher.readings()) == 1, 5)
     clock.now += 1
     assert watcher.readings() == []
     release.set()

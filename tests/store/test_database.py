@@ -20,20 +20,12 @@ from otel_llm.store.connection import BusyError, Connection, DamageError
 from otel_llm.store.database import Config, Database, default_path, shared
 from otel_llm.store.query import Filter, Reader
 from otel_llm.store.writer import QUEUE
+from parts.waiting import wait_for
 
 
 def rows(path, table="spans"):
     with Reader(path) as reader:
         return reader.info()["rows"][table]
-
-
-def within(seconds, condition):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def run_python(code, *arguments):
@@ -57,7 +49,7 @@ def test_a_span_is_on_disk_within_200_ms(database, path, spans):
     database.submit_span(spans.call())
     database.flush(5)  # the file is made now
     database.submit_span(spans.call())
-    assert within(0.2, lambda: rows(path) == 2)
+    wait_for(lambda: rows(path) == 2, 0.2)
 
 
 def test_a_span_survives_a_kill_200_ms_later(path):
@@ -276,7 +268,7 @@ def test_what_was_kept_is_written_once_the_path_can_be_written(tmp_path, spans):
     database.submit_span(spans.call())
     assert database.flush(5) is False
     blocked.unlink()
-    assert within(5, lambda: database.stats().stored == 1)
+    wait_for(lambda: database.stats().stored == 1, 5)
     database.close(5)
 
 
@@ -291,7 +283,7 @@ def test_a_removed_file_is_made_again_with_what_was_written_a_moment_before(kept
 def test_what_was_read_again_is_not_written_twice(kept, spans, path, monkeypatch):
     monkeypatch.setattr("otel_llm.store.writer.PROOF", 0.05)
     writer = kept(spans.call())._writer()
-    assert within(2, lambda: not writer._unproved)
+    wait_for(lambda: not writer._unproved, 2)
     for file in list(path.parent.iterdir()):
         file.unlink()
     kept(spans.call())
@@ -310,7 +302,7 @@ def test_damage_that_stays_has_the_file_set_aside(kept, spans, path, monkeypatch
 
     monkeypatch.setattr(Connection, "prove", doubt)
     database = kept(spans.call())
-    assert within(5, lambda: len(proofs) >= 3)
+    wait_for(lambda: len(proofs) >= 3, 5)
     assert len(list(path.parent.glob("*.corrupt-*-shm"))) <= 1
     assert [one for one in path.parent.glob("*.corrupt-*") if not one.name.endswith(("-wal", "-shm"))]
     assert rows(path) == 1
@@ -328,7 +320,7 @@ def test_a_proof_that_finds_the_file_locked_is_put_off(kept, spans, path, monkey
 
     monkeypatch.setattr(Connection, "prove", busy)
     database = kept(spans.call())
-    assert within(5, lambda: len(proofs) == 2 and not database._writer()._unproved)
+    wait_for(lambda: len(proofs) == 2 and not database._writer()._unproved, 5)
     assert not list(path.parent.glob("*.corrupt-*"))
 
 
@@ -397,7 +389,7 @@ def test_a_full_disk_is_told_and_what_was_kept_is_written_later(kept, spans, pat
             database.submit_span(spans.span({"big": "x" * 5000}))
         database.flush(5)
     assert database.stats().last_error.startswith("disk_full")
-    assert within(5, lambda: rows(path) == 101)  # the limit went with the connection
+    wait_for(lambda: rows(path) == 101, 5)  # the limit went with the connection
     assert database.stats().dropped == {}
 
 
@@ -448,7 +440,7 @@ def test_a_timer_runs_on_the_writer_s_thread_once_that_runs(database, spans):
     time.sleep(0.15)
     assert ran == []
     database.submit_span(spans.call())
-    assert within(2, lambda: len(ran) > 2)
+    wait_for(lambda: len(ran) > 2, 2)
     assert set(ran) == {database._writer()._loop._thread}
 
 
@@ -469,7 +461,7 @@ def test_a_cancelled_timer_stops(database, spans):
     ran = []
     cancel = database.every(0.02, lambda: ran.append(1))
     database.submit_span(spans.call())
-    assert within(2, lambda: bool(ran))
+    wait_for(lambda: bool(ran), 2)
     cancel()
     time.sleep(0.05)
     count = len(ran)

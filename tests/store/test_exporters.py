@@ -29,6 +29,7 @@ from otel_llm.store.exporters import (
 )
 from otel_llm.store.query import Reader
 from otel_llm.store.values import unpack, unpack_value
+from parts.waiting import wait_for
 
 RESOURCE = Resource({"service.name": "app"})
 
@@ -221,9 +222,7 @@ def test_the_reader_has_no_thread_and_collects_once_a_span_came(database, path, 
     assert threading.active_count() == before
     assert not path.exists()
     database.submit_span(spans.call())
-    deadline = time.monotonic() + 5
-    while database.stats().stored < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: database.stats().stored == 2, 5)
     assert select(path, "SELECT value FROM points") == [(1,)]
     provider.shutdown()
 

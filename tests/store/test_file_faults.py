@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from parts.waiting import wait_for
+
 BACK_WITHIN = 5.0
 
 HOST = """
@@ -249,10 +251,7 @@ def test_a_full_disk_costs_the_host_nothing_and_what_fits_is_kept_again_once_the
     assert host.stats()["error"].startswith("disk_full")
     assert host.stats()["longest"] < 1
     ballast.unlink()
-    deadline = time.monotonic() + BACK_WITHIN + 5  # the pause between tries grows to four seconds
-    while not set(waiting) <= stored(path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert set(waiting) <= stored(path)
+    wait_for(lambda: set(waiting) <= stored(path), BACK_WITHIN + 5)  # the pause between tries grows to four seconds
     assert is_sound(path)
     host.end()
 
@@ -282,10 +281,7 @@ def test_a_read_only_file_system_is_written_once_it_can_be(begin, mounted):
     assert not host.flush()
     assert host.stats()["error"].startswith("unwritable")
     subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
-    deadline = time.monotonic() + BACK_WITHIN + 5
-    while not set(waiting) <= stored(path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert set(waiting) <= stored(path)
+    wait_for(lambda: set(waiting) <= stored(path), BACK_WITHIN + 5)
     host.end()
 
 

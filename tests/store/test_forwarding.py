@@ -22,6 +22,7 @@ from otel_llm.store.seat import Seat
 from otel_llm.store.sender import Destination
 from parts.ports import free_ports
 from parts.sink import sink
+from parts.waiting import wait_for
 
 SIGNALS = ("spans", "metrics", "logs")
 
@@ -53,13 +54,6 @@ def forwarder(path, backend):
         one.stop(5)
 
 
-def within(seconds, question):
-    deadline = time.monotonic() + seconds
-    while not question() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return question()
-
-
 def ids(spans):
     return sorted(span.context.span_id for span in spans)
 
@@ -83,9 +77,9 @@ def test_what_is_stored_is_sent_while_the_process_runs(kept, spans, path, backen
     one = forwarder()
     first, second = spans.call(), spans.call()
     kept(first)
-    assert within(10, lambda: received(backend) == ids([first]))
+    wait_for(lambda: received(backend) == ids([first]), 10)
     kept(second)
-    assert within(10, lambda: received(backend) == ids([first, second]))
+    wait_for(lambda: received(backend) == ids([first, second]), 10)
     assert one.stop(5)
     assert one.counts() == {"exported": 2}
     told = standing(path)
@@ -95,7 +89,7 @@ def test_what_is_stored_is_sent_while_the_process_runs(kept, spans, path, backen
 
 def test_what_was_recorded_last_is_sent_at_the_end(kept, spans, backend, forwarder):
     one = forwarder()
-    assert within(5, lambda: one.loop.is_running)
+    wait_for(lambda: one.loop.is_running, 5)
     kept(*(made := [spans.call() for _ in range(3)]))
     assert one.stop(5)
     assert received(backend) == ids(made)
@@ -122,17 +116,17 @@ def test_a_backend_that_is_away_is_waited_for(kept, spans, path, backend, forwar
     backend.answers = [(503, {}, b"not now")] * 3
     one = forwarder()
     kept(*(made := [spans.call() for _ in range(3)]))
-    assert within(10, lambda: not backend.answers)
+    wait_for(lambda: not backend.answers, 10)
     assert one.waiting == 3
-    assert within(10, lambda: received(backend) == ids(made))
-    assert within(5, lambda: error(path) == "")
+    wait_for(lambda: received(backend) == ids(made), 10)
+    wait_for(lambda: error(path) == "", 5)
 
 
 def test_an_outage_is_told_in_the_store(kept, spans, path, forwarder):
     (port,) = free_ports(1)
     forwarder(url=f"http://127.0.0.1:{port}")
     kept(spans.call())
-    assert within(10, lambda: "refused" in error(path))
+    wait_for(lambda: "refused" in error(path), 10)
     told = standing(path)
     assert (told.waiting, told.state.delivered, told.state.delivered_at) == (1, 0, None)
     assert told.destination == f"http/protobuf http://127.0.0.1:{port}"
@@ -142,7 +136,7 @@ def test_it_ends_at_once_while_the_backend_is_away(kept, spans, forwarder):
     (port,) = free_ports(1)
     one = forwarder(url=f"http://127.0.0.1:{port}")
     kept(spans.call())
-    assert within(10, lambda: one.waiting)
+    wait_for(lambda: one.waiting, 10)
     began = time.monotonic()
     assert one.stop(5)
     assert time.monotonic() - began < 1
@@ -152,7 +146,7 @@ def test_a_backend_that_wants_other_credentials_is_left_alone_for_a_while(kept, 
     backend.answers = [(401, {}, b"who are you?")] * 2
     forwarder()
     kept(spans.call())
-    assert within(10, lambda: "HTTP 401 who are you?" in error(path))
+    wait_for(lambda: "HTTP 401 who are you?" in error(path), 10)
     time.sleep(1)
     assert len(backend.answers) == 1
 
@@ -168,9 +162,9 @@ def test_a_signal_that_the_backend_does_not_know_holds_up_no_other(kept, spans, 
         [ReadableLogRecord(LogRecord(timestamp=time.time_ns(), body="x", attributes={}), Resource({}))]
     )
     assert database.flush(5)
-    assert within(10, lambda: "/v1/logs" in asked)
+    wait_for(lambda: "/v1/logs" in asked, 10)
     kept(made := spans.call())
-    assert within(10, lambda: made.context.span_id in received(backend))
+    wait_for(lambda: made.context.span_id in received(backend), 10)
     assert one.stop(5)
     assert asked.count("/v1/logs") == 1
 
@@ -179,7 +173,7 @@ def test_what_age_or_quota_took_before_it_was_sent_is_counted(kept, spans, path,
     backend.answers = [(503, {"Retry-After": "300"}, b"")]
     one = forwarder()
     kept(*(made := [spans.call() for _ in range(5)]))
-    assert within(10, lambda: not backend.answers)
+    wait_for(lambda: not backend.answers, 10)
     assert one.stop(5)
     with closing(sqlite3.connect(path)) as sqlite:
         sqlite.execute("DELETE FROM spans WHERE id <= 3")
@@ -192,12 +186,12 @@ def test_what_age_or_quota_took_before_it_was_sent_is_counted(kept, spans, path,
 def test_a_store_that_is_replaced_is_noticed(kept, spans, path, backend, forwarder, database):
     forwarder()
     kept(first := spans.call())
-    assert within(10, lambda: received(backend) == ids([first]))
+    wait_for(lambda: received(backend) == ids([first]), 10)
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     kept(second := spans.call())
     # The writer puts the last two seconds into the new file again, which knows of no sending.
-    assert within(10, lambda: set(received(backend)) == set(ids([first, second])))
+    wait_for(lambda: set(received(backend)) == set(ids([first, second])), 10)
 
 
 def test_a_store_that_is_removed_during_an_outage_is_let_go_of(kept, spans, path, forwarder, monkeypatch):
@@ -205,22 +199,20 @@ def test_a_store_that_is_removed_during_an_outage_is_let_go_of(kept, spans, path
     (port,) = free_ports(1)
     forwarder(url=f"http://127.0.0.1:{port}")
     kept(spans.call())
-    assert within(10, lambda: "refused" in error(path))
+    wait_for(lambda: "refused" in error(path), 10)
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     kept(last := spans.call())
     held = f"{path} (deleted)"
-    assert within(
-        10, lambda: held not in [str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.exists()]
-    )
+    wait_for(lambda: held not in [str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.exists()], 10)
     with sink(port) as back:
-        assert within(10, lambda: last.context.span_id in received(back))
+        wait_for(lambda: last.context.span_id in received(back), 10)
 
 
 def test_two_in_one_process_do_not_send_the_same(kept, spans, backend, forwarder):
     one, other = forwarder(), forwarder()
     kept(*(spans.call() for _ in range(3)))
-    assert within(10, lambda: len(backend.spans()) == 3)
+    wait_for(lambda: len(backend.spans()) == 3, 10)
     assert one.stop(5)
     assert other.stop(5)
     assert len(backend.spans()) == 3
@@ -246,7 +238,7 @@ time.sleep(60)
         assert not seat.take()
         holder.kill()
         holder.wait()
-        assert within(5, seat.take)
+        wait_for(seat.take, 5)
     finally:
         os.kill(child, signal.SIGKILL)
         seat.leave()

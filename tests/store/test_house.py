@@ -14,6 +14,7 @@ from otel_llm.store import house, retention
 from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
 from otel_llm.store.database import Config, Database
+from parts.waiting import wait_for
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "bench" / "soak")]
 
@@ -34,13 +35,6 @@ def reading(path):
         return reader
 
     return begin
-
-
-def within(seconds, condition):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
 
 
 def test_a_small_quota_holds_at_every_look_while_much_is_written(tmp_path):
@@ -101,7 +95,7 @@ def test_while_a_reader_is_in_the_way_the_log_stays_within_its_bound_and_what_is
     assert wal.stat().st_size <= 1_000_000 + 2_000_000  # the bound, and the batch that went over it
     assert database.stats().last_error.startswith("log_full")
     reader.close()
-    assert within(8, lambda: database.flush(1) and wal.stat().st_size <= 600_000)
+    wait_for(lambda: database.flush(1) and wal.stat().st_size <= 600_000, 8)
     stats = database.stats()
     assert stats.seen == stats.stored + sum(stats.dropped.values())
     database.close(5)
@@ -119,7 +113,7 @@ def test_a_log_is_cut_when_the_reader_has_gone_though_nobody_writes_any_more(pat
     wal = path.with_name(path.name + "-wal")
     assert wal.stat().st_size > retention.wal_limit(2_000_000)
     reader.close()
-    assert within(5, lambda: wal.stat().st_size <= retention.wal_limit(2_000_000))
+    wait_for(lambda: wal.stat().st_size <= retention.wal_limit(2_000_000), 5)
     database.close(5)
 
 
@@ -185,7 +179,7 @@ def test_on_a_full_disk_what_is_too_old_makes_room_for_what_is_new(tmp_path, spa
         database = Database(path, Config(max_size=quota_, max_age=Duration.parse("1d")))
         for number in range(600):
             database.submit_span(spans.call(at=0, response_id=f"{number:0200}"))
-        assert within(5, lambda: database.flush(1))
+        wait_for(lambda: database.flush(1), 5)
         assert database.stats().stored == 600
         assert database.stats().dropped == {}
         assert path.stat().st_size <= before
