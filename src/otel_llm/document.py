@@ -35,6 +35,12 @@ class Fault:
     found: str
     hint: str | None = None
 
+    @property
+    def position(self) -> tuple[str, int]:
+        """File and line, to sort by; what stands in no file is its own place, on line 0."""
+        file, _, line = self.where.rpartition(":")
+        return (file, int(line)) if line.isdecimal() else (self.where, 0)
+
     def __str__(self) -> str:
         place = f"{self.where}: {self.key}" if self.key else self.where
         hint = f" ({self.hint})" if self.hint else ""

@@ -263,6 +263,19 @@ def test_reload_refuses_a_faulty_file(rules):
     assert rules.stat().st_mtime_ns == before
 
 
+def test_reload_tells_faults_in_the_order_of_their_lines(rules):
+    rules.write_text(
+        "groups:\n- name: g\n  rules:\n"
+        "  - {alert: A, signal: eror_rate, threshold: 1}\n"
+        "  - {alert: B, signal: cost, threshold: 1, tresh: 2}\n"
+        "route: {receiver: nobody}\n"
+        "receivers: 3\n"
+    )
+    done = run("reload", OTEL_LLM_ALERTS_RULES=str(rules))
+    lines = [int(told.removeprefix(f"{rules}:").partition(":")[0]) for told in done.stderr.splitlines()]
+    assert lines == [4, 5, 6, 7]
+
+
 def test_reload_without_a_file_says_so():
     assert run("reload", OTEL_LLM_ALERTS_RULES="").exit_code == 1
 

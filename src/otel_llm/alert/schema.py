@@ -62,7 +62,7 @@ class RuleSet:
         route: As written.
         plan: Who is told what: what `notice` makes of them.
         inhibit: Pairs of source and target.
-        faults: Every mistake, in the files' order.
+        faults: Every mistake, by file and line.
         documents: The files, for the lines of what is read elsewhere.
     """
 
@@ -149,7 +149,7 @@ class _Maker:
             route=route,
             inhibit=inhibit,
             plan=plan,
-            faults=tuple(self._overlay.faults),
+            faults=tuple(sorted(self._overlay.faults, key=lambda fault: fault.position)),
             documents=documents,
         )
 

@@ -16,7 +16,7 @@ from otel_llm.alert.schema import interpret, shipped
 from otel_llm.cli import options, output
 from otel_llm.cli.alert_rules import in_force, sound, tell
 from otel_llm.cli.glossary import TERMS
-from otel_llm.document import Document, Fault, read
+from otel_llm.document import Document, read
 
 _FILE: Final = click.Path(path_type=Path)
 
@@ -32,11 +32,10 @@ def check(ctx: click.Context, *, file: Path | None, as_json: bool) -> None:
     engine, or could not do at all, goes to stderr and is no fault.
     """
     found = in_force(file)
-    faults = sorted(found.faults, key=_line)
     if as_json:
-        output.print_json([dataclasses.asdict(fault) for fault in faults])
+        output.print_json([dataclasses.asdict(fault) for fault in found.faults])
     else:
-        for fault in faults:
+        for fault in found.faults:
             click.echo(fault)
     if found.faults:
         ctx.exit(options.USAGE)
@@ -127,11 +126,6 @@ COMMANDS: Final = (check, test, export, reload)
 def units() -> dict[str, str]:
     """UCUM units of metrics, by name."""
     return {term.name: term.unit for term in TERMS if term.kind == "metric" and term.unit}
-
-
-def _line(fault: Fault) -> tuple[str, int]:
-    file, _, line = fault.where.rpartition(":")
-    return (file, int(line)) if line.isdecimal() else (fault.where, 0)
 
 
 def _prometheus(rules: tuple[Rule, ...], names: Names) -> exports.Exported:

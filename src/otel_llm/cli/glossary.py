@@ -1288,7 +1288,8 @@ _SETTING_TERMS: Final = (
     Term(
         name="redis.namespace",
         kind="setting",
-        meaning="Hosts with the same one are judged as one; they are to have the same rules.",
+        meaning="Hosts with the same one are judged as one; they are to have the same rules. Services that share a "
+        "store are to share it too.",
         absent="`service.name` and `deployment.environment.name` of the resource",
         source="user",
     ),
