@@ -10,8 +10,22 @@ from typing import Any, Final
 import msgspec
 
 from otel_llm import semconv
-from otel_llm.calls import Value
-from otel_llm.record.exchange import Facts, Opening, Request, count, first, items, mapping, number, text, texts, tier
+from otel_llm.record.exchange import (
+    Facts,
+    Opening,
+    Request,
+    count,
+    first,
+    flag,
+    items,
+    mapping,
+    number,
+    parse,
+    stated,
+    text,
+    texts,
+    tier,
+)
 from otel_llm.record.providers import hosts as host_names
 
 PATHS: Final = ("/v1/messages", ":rawPredict", ":streamRawPredict")
@@ -31,45 +45,35 @@ class _Body(msgspec.Struct):
     stop_sequences: Any = None
 
 
-_decode = msgspec.json.Decoder(_Body).decode
-
-
 def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa: A001 - the format's door
     """What ``request`` asks, or ``None`` when it is no inference."""
     path = request.path
     _, on_vertex, named = path.partition(_VERTEX)
     if not on_vertex and not path.endswith("/v1/messages"):
         return None
-    body = _read_body(request.body)
+    body = parse(request.body, _Body)
     model = text(body.model) or (named.rpartition(":")[0] if on_vertex else None)
     provider = host_names.by_host(request.host, request.port, hosts)
     if provider is None:
         if model is None and "anthropic-version" not in request.headers and not request.certain:
             return None
         provider = "gcp.vertex_ai" if on_vertex else "anthropic"
-    stated = _request(body)
-    if on_vertex and path.endswith(":streamRawPredict"):
-        stated.setdefault("stream", True)
-    return Opening(operation=semconv.OPERATION_CHAT, provider=provider, model=model, request=stated)
-
-
-def _read_body(raw: bytes | None) -> _Body:
-    try:
-        return _decode(raw) if raw else _Body()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Body()
-
-
-def _request(body: _Body) -> dict[str, Value]:
-    stated: dict[str, Value | None] = {
-        "stream": body.stream if isinstance(body.stream, bool) else None,
-        "temperature": number(body.temperature),
-        "top_p": number(body.top_p),
-        "top_k": number(body.top_k),
-        "max_tokens": count(body.max_tokens),
-        "stop_sequences": texts(body.stop_sequences),
-    }
-    return {name: value for name, value in stated.items() if value is not None}
+    stream = flag(body.stream)
+    if stream is None and on_vertex and path.endswith(":streamRawPredict"):
+        stream = True
+    return Opening(
+        operation=semconv.OPERATION_CHAT,
+        provider=provider,
+        model=model,
+        request=stated(
+            stream=stream,
+            temperature=number(body.temperature),
+            top_p=number(body.top_p),
+            top_k=number(body.top_k),
+            max_tokens=count(body.max_tokens),
+            stop_sequences=texts(body.stop_sequences),
+        ),
+    )
 
 
 def read(message: Mapping[str, Any], facts: Facts) -> bool:

@@ -71,15 +71,12 @@ class _Messages(msgspec.Struct):
     messages: msgspec.Raw = msgspec.Raw()
 
 
-_decode = msgspec.json.Decoder(_Body).decode
-
-
 def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa: A001 - the format's door
     """What ``request`` asks, or ``None`` when it is no inference."""
     path = request.path
     operation = next(name for suffix, name in _OPERATIONS if path.endswith(suffix))
     provider = host_names.by_host(request.host, request.port, hosts)
-    body = _read_body(request.body)
+    body = parse(request.body, _Body)
     if path.endswith("/v1/chat") and provider != "writer" and not _is_chat(request.body):
         return None
     model = text(body.model) or _deployment(path)
@@ -93,13 +90,6 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
 def _is_chat(raw: bytes | None) -> bool:
     """Whether a body on Writer's bare path is of this format; Cohere's, on the same path, has a ``message``."""
     return bytes(parse(raw, _Messages).messages)[:1] == b"["
-
-
-def _read_body(raw: bytes | None) -> _Body:
-    try:
-        return _decode(raw) if raw else _Body()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Body()
 
 
 def _deployment(path: str) -> str | None:
