@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from otel_llm.probe import nvml
-from otel_llm.probe.card import FIELDS
+from otel_llm.probe.fields import FIELDS
 from otel_llm.probe.nvml import Nvml
 
 SOURCE = Path(__file__).parents[1] / "tests/parts/nvml_driver.c"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from otel_llm import boundary, semconv
-from otel_llm.probe.card import ASK_AGAIN
+from otel_llm.probe.card import ASK_AGAIN, MOST_ERRORS, MOST_WATTS, tell_memory
 from otel_llm.probe.reading import Reading
 from otel_llm.probe.tally import Integral, Tally
 
@@ -23,8 +23,6 @@ _UNSUPPORTED: Final = frozenset({2, 3, 4, 9})
 """NOT_SUPPORTED, NOT_YET_IMPLEMENTED, FAIL_LOAD_MODULE, FAIL_LOAD_SYMBOL: asking again is no use. So is NO_PERM, 10."""
 
 _NO_PERMISSION: Final = 10
-_MOST_WATTS: Final = 10_000.0
-_MOST_ERRORS: Final = 1e6
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -34,7 +32,7 @@ class _Card:
     identity: dict[str, str]
     now: float = 0.0
     power: float | None = None
-    energy: Tally = field(default_factory=lambda: Tally(fastest=_MOST_WATTS * 1e6))
+    energy: Tally = field(default_factory=lambda: Tally(fastest=MOST_WATTS * 1e6))
     sampled: Integral = field(default_factory=Integral)
     tallies: dict[str, Tally] = field(default_factory=dict)
     asleep: dict[str, float] = field(default_factory=dict)
@@ -131,13 +129,7 @@ def _memory(card: _Card) -> Sequence[Reading]:
     kind = card.smi.AmdSmiMemoryType.VRAM
     used = card.smi.amdsmi_get_gpu_memory_usage(card.handle, kind)
     total = card.smi.amdsmi_get_gpu_memory_total(card.handle, kind)
-    if not 0 <= used <= total or not total:
-        return ()
-    return (
-        Reading(semconv.METRIC_GPU_MEMORY_USAGE, used, card.identity),
-        Reading(semconv.METRIC_GPU_MEMORY_LIMIT, total, card.identity),
-        Reading(semconv.METRIC_GPU_MEMORY_UTILIZATION, used / total, card.identity),
-    )
+    return tell_memory(card.identity, used, total)
 
 
 def _power(card: _Card) -> Sequence[Reading]:
@@ -198,7 +190,7 @@ def _errors(card: _Card) -> Sequence[Reading]:
     for kind, key in (("corrected", "correctable_count"), ("uncorrected", "uncorrectable_count")):
         count = _number(said.get(key))
         if count is not None:
-            total = card.tallies.setdefault(kind, Tally(fastest=_MOST_ERRORS)).feed(int(count), card.now)
+            total = card.tallies.setdefault(kind, Tally(fastest=MOST_ERRORS)).feed(int(count), card.now)
             readings.append(Reading(semconv.METRIC_HW_ERRORS, total, card.marked(semconv.ERROR_TYPE, kind)))
     return readings
 

@@ -15,9 +15,9 @@ from ipaddress import ip_address
 from typing import Final
 
 from otel_llm import listeners, semconv, supervisor
-from otel_llm.probe.card import METER_FIELDS
 from otel_llm.probe.driver import library_fault
 from otel_llm.probe.energy import Ledger, Window
+from otel_llm.probe.fields import METER_FIELDS
 from otel_llm.probe.nvml import Nvml
 
 PERIOD: Final = 0.1

@@ -12,8 +12,9 @@ from importlib import import_module
 from typing import Any, Final
 
 from otel_llm import boundary, semconv
-from otel_llm.probe.card import FIELDS, PROCESS_FIELDS, Card, ClosedError, Field, GoneError, identify, is_unsupported
+from otel_llm.probe.card import Card, ClosedError, Field, GoneError, identify, is_unsupported
 from otel_llm.probe.driver import library_fault
+from otel_llm.probe.fields import FIELDS, PROCESS_FIELDS
 from otel_llm.probe.reading import Reading
 
 REOPEN_AFTER: Final = 30.0

@@ -13,6 +13,7 @@ import msgspec
 from otel_llm.ledger import Kept
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError
 from otel_llm.store.errors import NotFoundError, StoreError
+from otel_llm.store.ledger import KEPT, as_kept
 from otel_llm.store.query import Reader
 from otel_llm.store.samples import past_calls, past_readings
 
@@ -68,21 +69,7 @@ class AlertReader(Reader):
 
     def kept(self) -> Sequence[Kept]:
         """Every alert as its judge kept it last."""
-        query = "SELECT fingerprint, alert, digest, state, content, labels, at, wall, boot FROM alert_state"
-        return [
-            Kept(
-                fingerprint=row[0],
-                rule=row[1],
-                digest=row[2],
-                state=row[3],
-                content=msgspec.json.decode(row[4]),
-                labels=msgspec.json.decode(row[5]),
-                at=row[6],
-                wall=row[7],
-                boot=row[8],
-            )
-            for row in self._rows(query)
-        ]
+        return [as_kept(row) for row in self._rows(KEPT)]
 
     def turns(self, since: float, until: float, limit: int) -> Sequence[Turn]:
         """What changed between two moments (wall clock) [s], newest first."""

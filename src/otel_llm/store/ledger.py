@@ -32,6 +32,9 @@ _RESTING_KEPT: Final = 86_400.0
 _LOG: Final = 4_000_000
 """A write-ahead log longer than this is copied into the database [byte]."""
 
+KEPT: Final = "SELECT fingerprint, alert, digest, state, content, labels, at, wall, boot FROM alert_state"
+"""Every alert as it was kept last, for `as_kept`."""
+
 _COLUMNS: Final = "identity, receiver, message, attempts, next_at, created, boot"
 """Of a message."""
 
@@ -139,23 +142,8 @@ class SqliteLedger:
     def kept(self) -> Sequence[Kept]:
         """All alerts as they were kept."""
         with self._sqlite() as sqlite:
-            rows = sqlite.execute(
-                "SELECT fingerprint, alert, digest, state, content, labels, at, wall, boot FROM alert_state"
-            ).fetchall()
-        return [
-            Kept(
-                fingerprint=row[0],
-                rule=row[1],
-                digest=row[2],
-                state=row[3],
-                content=msgspec.json.decode(row[4]),
-                labels=msgspec.json.decode(row[5]),
-                at=row[6],
-                wall=row[7],
-                boot=row[8],
-            )
-            for row in rows
-        ]
+            rows = sqlite.execute(KEPT).fetchall()
+        return [as_kept(row) for row in rows]
 
     def commit(self, epoch: int, kept: Sequence[Kept], rows: Sequence[Row]) -> bool:
         """Keep alerts and queue messages, both or neither; ``False`` when the epoch is over.
@@ -360,6 +348,22 @@ class SqliteLedger:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def as_kept(row: Sequence[Any]) -> Kept:
+    """The alert in a row of `KEPT`."""
+    fingerprint, rule, digest, state, content, labels, at, wall, boot = row
+    return Kept(
+        fingerprint=fingerprint,
+        rule=rule,
+        digest=digest,
+        state=state,
+        content=msgspec.json.decode(content),
+        labels=msgspec.json.decode(labels),
+        at=at,
+        wall=wall,
+        boot=boot,
+    )
 
 
 def _is_wanted(sqlite: sqlite3.Connection, row: Row) -> bool:
