@@ -32,13 +32,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from otel_llm import semconv
-from otel_llm.store import otlp_server, reception
+from otel_llm.store import otlp_server, reception, watch
+from otel_llm.store.body import MOST_BODY, inflate
 from otel_llm.store.origin import HEADER, origin
-from otel_llm.store.otlp_server import MOST_BODY, Server, inflate, is_loopback
+from otel_llm.store.otlp_server import Server, is_loopback
 from otel_llm.store.query import Filter, Reader
 from otel_llm.store.reception import Reception, is_content
 from otel_llm.store.replay import Replay, Wish
 from otel_llm.store.sender import Destination
+from parts.waiting import wait_for
 
 NOW = time.time_ns()
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -485,7 +487,7 @@ def test_a_connection_that_says_nothing_is_cut(listening, monkeypatch):
 
 
 def test_connections_are_bounded_and_idle_ones_go_first(server, path, monkeypatch):
-    monkeypatch.setattr(otlp_server, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(watch, "MOST_CONNECTIONS", 4)
     held = [socket.create_connection(("127.0.0.1", server.server_port)) for _ in range(10)]
     assert post(server, request())[0] == 200
     for connection in held:
@@ -493,13 +495,11 @@ def test_connections_are_bounded_and_idle_ones_go_first(server, path, monkeypatc
 
 
 def test_connections_beyond_the_bound_are_told_to_come_back(server, monkeypatch):
-    monkeypatch.setattr(otlp_server, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(watch, "MOST_CONNECTIONS", 2)
     busy = [socket.create_connection(("127.0.0.1", server.server_port)) for _ in range(2)]
     for connection in busy:
         connection.sendall(HEAD)
-    deadline = time.monotonic() + 5
-    while server.watch.busy() < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: server.watch.busy() == 2, 5)
     answer = raw(server)
     assert answer.startswith(b"HTTP/1.1 503")
     assert b"Retry-After: 2" in answer
@@ -508,12 +508,12 @@ def test_connections_beyond_the_bound_are_told_to_come_back(server, monkeypatch)
 
 
 def test_bodies_together_are_bounded(server, path, monkeypatch):
-    monkeypatch.setattr(otlp_server, "ROOM_WITHIN", 0.2)
-    assert server.budget.take(otlp_server.MOST_HELD)
+    monkeypatch.setattr(watch, "ROOM_WITHIN", 0.2)
+    assert server.budget.take(watch.MOST_HELD)
     assert post(server, request())[0] == 503
-    server.budget.give(otlp_server.MOST_HELD)
+    server.budget.give(watch.MOST_HELD)
     assert post(server, gzip.compress(json.dumps(request()).encode()), Content_Encoding="gzip")[0] == 200
-    assert server.budget.take(otlp_server.MOST_HELD)  # all of it was given back
+    assert server.budget.take(watch.MOST_HELD)  # all of it was given back
 
 
 def test_nothing_is_acknowledged_that_is_not_on_disk(server, path, monkeypatch):

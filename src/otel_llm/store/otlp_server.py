@@ -1,8 +1,7 @@
 """Room store: OTLP over HTTP, for senders on this machine. A thread for each connection, and a bound on connections.
 
-Every connection has a deadline, told by a watch that cuts its socket: time-outs of single reads do not bound a peer
-that drips. Nothing is read beyond `MOST_BODY`, and nothing inflated beyond it. A browser is kept out by the Host
-header, which a rebound name cannot fake, and by media types that it may not send unasked. Source:
+`watch` bounds the connections and `body` what is read of each. A browser is kept out by the Host header, which a
+rebound name cannot fake, and by media types that it may not send unasked. What comes goes to `reception`. Source:
 opentelemetry.io/docs/specs/otlp; google.rpc.Code.
 """
 
@@ -10,13 +9,8 @@ import contextlib
 import hmac
 import ipaddress
 import json
-import re
 import socket
-import threading
-import time
-import zlib
 from collections import Counter
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -27,21 +21,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from otel_llm import boundary
+from otel_llm.store.body import MOST_BODY, PIECE, Body, RefusedError
 from otel_llm.store.origin import HEADER
 from otel_llm.store.reception import BehindError, Reception, Taken
+from otel_llm.store.watch import FIRST_WITHIN, MOST_HELD, Budget, Watch
 
-MOST_BODY: Final = 16 * 1024 * 1024
-"""[byte] As it comes, and inflated."""
-
-MOST_HELD: Final = 32 * 1024 * 1024
-"""[byte] Of bodies, of all connections together; who wants more waits."""
-
-MOST_CONNECTIONS: Final = 64
 READ_WITHIN: Final = 20.0
 """[s] From the first byte of a request to its last."""
-
-FIRST_WITHIN: Final = 10.0
-"""[s] From the connection to the first byte."""
 
 IDLE: Final = 120.0
 """[s] Between two requests of a connection."""
@@ -49,18 +35,12 @@ IDLE: Final = 120.0
 ANSWER_WITHIN: Final = 30.0
 """[s] For the store's part and the answer."""
 
-ROOM_WITHIN: Final = 5.0
-"""[s] Until there is room for a body."""
-
 RETRY_AFTER: Final = 2
 """[s] What a sender is asked to wait when the store is behind."""
 
 LINGER: Final = 2.0
 """[s] For a sender to hear why it was refused."""
 
-_SWEEP: Final = 0.25
-_CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")
-_PIECE: Final = 64 * 1024
 _SIGNALS: Final = {"/v1/traces": "spans", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 _ANSWERS: Final[dict[str, tuple[Any, str]]] = {
     "spans": (ExportTraceServiceResponse, "rejected_spans"),
@@ -77,20 +57,6 @@ _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     % RETRY_AFTER
 )
-
-
-class RefusedError(Exception):
-    """A request that is not taken.
-
-    Attributes:
-        status: Of HTTP.
-        headers: That go with it.
-    """
-
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers or {}
 
 
 def is_loopback(host: str) -> bool:
@@ -174,90 +140,6 @@ class Server(ThreadingHTTPServer):
         self.watch.close()
 
 
-class Budget:
-    """Bytes that all connections share."""
-
-    def __init__(self, most: int) -> None:
-        self._left = most
-        self._freed = threading.Condition()
-
-    def take(self, count: int) -> bool:
-        """Whether ``count`` bytes were to be had within `ROOM_WITHIN`."""
-        with self._freed:
-            if not self._freed.wait_for(lambda: self._left >= count, ROOM_WITHIN):
-                return False
-            self._left -= count
-        return True
-
-    def give(self, count: int) -> None:
-        """Give back what was taken."""
-        with self._freed:
-            self._left += count
-            self._freed.notify_all()
-
-
-class Watch:
-    """Cuts connections that are beyond their deadline."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._deadlines: dict[Any, tuple[float, bool]] = {}
-        self._closed = threading.Event()
-        threading.Thread(target=self._run, name="otel-llm-receive-watch", daemon=True).start()
-
-    def add(self, connection: Any) -> bool:
-        """Watch over ``connection``; false where there are too many that are busy."""
-        with self._lock:
-            if len(self._deadlines) >= MOST_CONNECTIONS:
-                idle = [(deadline, one) for one, (deadline, is_idle) in self._deadlines.items() if is_idle]
-                if not idle:
-                    return False
-                _, oldest = min(idle, key=lambda pair: pair[0])
-                del self._deadlines[oldest]
-                _cut(oldest)
-            self._deadlines[connection] = (time.monotonic() + FIRST_WITHIN, True)
-        return True
-
-    def expect(self, connection: Any, seconds: float, *, idle: bool = False) -> bool:
-        """Give ``connection`` so long from now [s]; false if it was let go meanwhile."""
-        with self._lock:
-            if connection not in self._deadlines:
-                return False
-            self._deadlines[connection] = (time.monotonic() + seconds, idle)
-        return True
-
-    def remove(self, connection: Any) -> None:
-        """Watch no more over ``connection``."""
-        with self._lock:
-            self._deadlines.pop(connection, None)
-
-    def close(self) -> None:
-        """Cut what is idle, and have the rest cut soon."""
-        self._closed.set()
-        with self._lock:
-            for connection, (_, idle) in self._deadlines.items():
-                if idle:
-                    _cut(connection)
-
-    def busy(self) -> int:
-        """How many connections have a request under way."""
-        with self._lock:
-            return sum(not idle for _, idle in self._deadlines.values())
-
-    def _run(self) -> None:
-        while not self._closed.wait(_SWEEP):
-            now = time.monotonic()
-            with self._lock:
-                for connection, (deadline, _) in self._deadlines.items():
-                    if now > deadline:
-                        _cut(connection)
-
-
-def _cut(connection: Any) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-
-
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
@@ -305,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
             left = MOST_BODY
             with contextlib.suppress(OSError, ValueError):
                 self.connection.shutdown(socket.SHUT_WR)
-                while left > 0 and (piece := self.rfile.read1(_PIECE)):
+                while left > 0 and (piece := self.rfile.read1(PIECE)):
                     left -= len(piece)
         super().finish()
 
@@ -386,74 +268,12 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(415, f"Content-Type: expected {_PROTOBUF} or {_JSON}, found {media[:100]}")
         return media
 
-    # --- the body -----------------------------------------------------------------------------------------------
-
     def _body(self) -> bytes:
-        """The body, inflated.
-
-        Raises:
-            RefusedError: It is too long, broken or cut off.
-        """
-        coding = self.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding not in {"identity", "gzip", "deflate"}:
-            raise RefusedError(415, f"Content-Encoding: expected gzip or none, found {coding[:100]!r}")
+        body = Body(self.headers, self.rfile, self._hold)
         try:
-            body = b"".join(self._chunks() if self._is_chunked() else self._length())
-        except OSError as error:
-            raise RefusedError(400, "body: cut off") from error
-        if coding == "identity":
-            return body
-        self._hold(MOST_BODY)
-        return inflate(body)
-
-    def _is_chunked(self) -> bool:
-        coding = self.headers.get("Transfer-Encoding")
-        if coding is None:
-            return False
-        if coding.strip().lower() != "chunked" or "Content-Length" in self.headers:
-            raise RefusedError(400, "Transfer-Encoding: expected chunked, and no Content-Length beside it")
-        return True
-
-    def _length(self) -> Iterator[bytes]:
-        said = self.headers.get_all("Content-Length") or []
-        if len(said) != 1 or not (said[0].isascii() and said[0].isdigit()):
-            raise RefusedError(400 if said else 411, "Content-Length: expected a number")
-        if len(said[0]) > 12 or int(said[0]) > MOST_BODY:  # noqa: PLR2004 - digits enough
-            raise _too_long()
-        yield self._exactly(int(said[0]))
-        self._whole = True
-
-    def _chunks(self) -> Iterator[bytes]:
-        total = 0
-        while True:
-            size = self.rfile.readline(64).partition(b";")[0].strip()
-            if not _CHUNK_SIZE.fullmatch(size):
-                raise RefusedError(400, "body: expected a chunk")
-            length = int(size, 16)
-            total += length
-            if total > MOST_BODY:
-                raise _too_long()
-            if length == 0:
-                break
-            yield self._exactly(length)
-            if self.rfile.readline(64).strip():
-                raise RefusedError(400, "body: expected the end of a chunk")
-        for _ in range(64):  # trailers
-            if not self.rfile.readline(4096).strip():
-                self._whole = True
-                return
-        raise RefusedError(400, "body: too many trailers")
-
-    def _exactly(self, length: int) -> bytes:
-        pieces, left = [], length
-        while left:
-            piece = self.rfile.read(min(left, _PIECE))
-            if not piece:
-                raise RefusedError(400, "body: cut off")
-            self._hold(len(piece))
-            pieces.append(piece)
-            left -= len(piece)
-        return b"".join(pieces)
+            return body.read()
+        finally:
+            self._whole = body.whole
 
     # --- the answer ---------------------------------------------------------------------------------------------
 
@@ -507,33 +327,6 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(RefusedError(404, f"path: expected one of {', '.join(_SIGNALS)}"))
 
     do_GET = do_HEAD = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _refuse_method  # noqa: N815 - http.server's names
-
-
-def inflate(body: bytes) -> bytes:
-    """``body`` without gzip or zlib around it, also where several were put after one another.
-
-    Raises:
-        RefusedError: It is longer than `MOST_BODY`, or broken.
-    """
-    pieces, length = [], 0
-    while body:
-        member = zlib.decompressobj(wbits=47)  # gzip or zlib, as it begins
-        try:
-            piece = member.decompress(body, MOST_BODY - length + 1)
-        except zlib.error as error:
-            raise RefusedError(400, "body: expected gzip, found something else") from error
-        length += len(piece)
-        if length > MOST_BODY:
-            raise _too_long()
-        if not member.eof:
-            raise RefusedError(400, "body: expected gzip, found a part of it")
-        pieces.append(piece)
-        body = member.unused_data
-    return b"".join(pieces)
-
-
-def _too_long() -> RefusedError:
-    return RefusedError(413, f"body: expected at most {MOST_BODY} bytes")
 
 
 def _later(reason: str = "too much at once") -> RefusedError:
