@@ -1,8 +1,8 @@
 """One arm, in the environment of what it measures: the same calls through the openai SDK. Prints JSON.
 
-``python bench/arm.py ARM MODE``: ``cost`` measures the process before the instrumentation is switched on and after,
-``memory`` and ``lag`` with it on, ``start`` only switches it on. The transport is replaced in the process, so no
-network and no server disturb the figures; exporters write to nowhere. Costs are CPU time of the process [us].
+``python bench/arm.py ARM MODE``: ``memory`` and ``lag`` measure with the instrumentation on, ``start`` only switches it
+on; ``cost`` does batches as it is told on its standard input, for whoever has several arms take turns. The transport is
+replaced in the process, so no network and no server disturb the figures; exporters write to nowhere.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import os
 import selectors
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,6 @@ except ImportError:  # openai 2.x
     import httpx as httpx2  # type: ignore[no-redef]
 
 CHUNKS = 200
-WINDOW = 2.0
-"""CPU time of one measurement [s]; another may be asked for."""
-
-CALLS = 20
-"""In a batch."""
-
 MESSAGES: Any = [{"role": "user", "content": "Tell me about distributed tracing. " * 20}]
 USAGE = {
     "prompt_tokens": 120,
@@ -101,52 +95,61 @@ class Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         return _answer(request)
 
 
-def _cpu(work: Any, batch: int, window: float) -> float:
-    """CPU time of one ``work()`` [us]: the lower quartile of batches over ``window`` of CPU time [s].
-
-    Collections of garbage are in it, as a batch has many of the small ones; the quartile, for a busy machine only adds.
-    """
-    for _ in range(batch):
-        work()
-    gc.collect()
-    figures = []
-    end = time.process_time() + window
-    while len(figures) < 4 or time.process_time() < end:  # noqa: PLR2004 - a quartile needs them
-        started = time.process_time_ns()
-        for _ in range(batch):
-            work()
-        figures.append((time.process_time_ns() - started) / batch / 1000)
-    return sorted(figures)[len(figures) // 4]
+Works = dict[str, Callable[[int], None]]
+"""What a batch may consist of, by kind: so many calls, or streams of `CHUNKS` pieces."""
 
 
-def _measure_sync(window: float) -> dict[str, float]:
+def _works() -> Works:
     client = openai.OpenAI(api_key="k", max_retries=0, http_client=httpx2.Client(transport=Transport()))
 
-    def call() -> None:
-        client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, temperature=0.2)
+    def call(times: int) -> None:
+        for _ in range(times):
+            client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, temperature=0.2)
 
-    def stream() -> None:
-        for _ in client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=True):
-            pass
+    def stream(times: int) -> None:
+        for _ in range(times):
+            for _ in client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=True):
+                pass
 
-    return {"call": _cpu(call, CALLS, window), "stream": _cpu(stream, 1, window)}
+    return {"call": call, "stream": stream}
 
 
-def _measure_async(window: float) -> dict[str, float]:
+def _async_works() -> Works:
     loop = asyncio.new_event_loop()
     client = openai.AsyncOpenAI(api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=Transport()))
 
-    async def call() -> None:
-        await client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, temperature=0.2)
+    async def call(times: int) -> None:
+        for _ in range(times):
+            await client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, temperature=0.2)
 
-    async def stream() -> None:
-        async for _ in await client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=True):
-            pass
+    async def stream(times: int) -> None:
+        for _ in range(times):
+            async for _ in await client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=True):
+                pass
 
     return {
-        "async_call": _cpu(lambda: loop.run_until_complete(call()), CALLS, window),
-        "async_stream": _cpu(lambda: loop.run_until_complete(stream()), 1, window),
+        "async_call": lambda times: loop.run_until_complete(call(times)),
+        "async_stream": lambda times: loop.run_until_complete(stream(times)),
     }
+
+
+def _take_turns() -> None:
+    """Do what each line of standard input says, ``KIND TIMES``; answer with CPU time for one [us].
+
+    First that of its own thread, then that of the process, which has what is put off in it: spans are flushed within.
+    Collections of garbage are in both.
+    """
+    works, settle = {**_works(), **_async_works()}, peers.settling(sys.argv[1])
+    print("ready", flush=True)
+    for line in sys.stdin:
+        kind, times = line.split()
+        gc.collect()
+        thread, process = time.thread_time_ns(), time.process_time_ns()
+        works[kind](int(times))
+        thread = time.thread_time_ns() - thread
+        settle()
+        process = time.process_time_ns() - process
+        print(thread / int(times) / 1000, process / int(times) / 1000, flush=True)
 
 
 def _rss() -> int:
@@ -249,12 +252,9 @@ def main() -> None:
     arm, mode = sys.argv[1], sys.argv[2]
     switch_on = peers.PEERS[arm].switch_on
     figures: dict[str, Any] = {}
-    if mode == "cost":
-        window = float(sys.argv[3]) if len(sys.argv) > 3 else WINDOW  # noqa: PLR2004
-        figures["bare"] = {**_measure_sync(window), **_measure_async(window)}
     switch_on()
     if mode == "cost":
-        figures.update({"with": {**_measure_sync(window), **_measure_async(window)}, "chunks": len(PIECES)})
+        _take_turns()
     elif mode == "memory":
         figures = _measure_memory(int(sys.argv[3]), int(sys.argv[4]))
     elif mode == "lag":

@@ -90,6 +90,24 @@ def _sdk_floor() -> None:
     httpx2.Client._send_single_request = sent  # type: ignore[method-assign]  # noqa: SLF001
 
 
+def settling(name: str) -> Callable[[], object]:
+    """What has the arm ``name`` do what it put off: its spans flushed, and measured."""
+    if name == "none":
+        return int
+    from opentelemetry import trace  # noqa: PLC0415
+
+    flush: Callable[[], object] = getattr(trace.get_tracer_provider(), "force_flush", int)
+    if not PEERS[name].ours:
+        return flush
+    from otel_llm.record import transport  # noqa: PLC0415
+
+    def settle() -> None:
+        transport.recorder().metrics.measure()
+        flush()
+
+    return settle
+
+
 def kept(name: str) -> dict[str, int]:
     """How many spans of the arm ``name`` were stored or counted as dropped; nothing where there is no store."""
     if name != "otel-llm-store":

@@ -11,7 +11,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("results")
 NAMES = {
-    "none": "nothing switched on (the measurement's own error)",
+    "none": "nothing switched on",
+    "again": "nothing switched on, once more (the measurement's own error)",
     "sdk-floor": "the SDK alone: one span, three histogram records",
     "otel-llm": "**otel-llm**",
     "otel-llm-store": "**otel-llm, with the store**",
@@ -42,17 +43,31 @@ def _between(figure: dict[str, float], digits: int) -> str:
     return f"{figure['median']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
 
 
-def overhead(kinds: tuple[str, ...] = ("call", "async_call", "chunk", "async_chunk")) -> str:
+_KINDS = {
+    "call_thread": "call, on its thread",
+    "call": "call, in all",
+    "async_call": "async call, in all",
+    "chunk": "chunk",
+    "async_chunk": "async chunk",
+}
+
+
+def overhead() -> str:
     """CPU time that each arm adds."""
     figures = _read("overhead")
     rows = [
-        [NAMES[arm], *("-" if arm == "sdk-floor" and kind != "call" else _between(added[kind], 1) for kind in kinds)]
+        [
+            NAMES[arm],
+            *("-" if arm == "sdk-floor" and "chunk" in kind else _between(added[kind], 1) for kind in _KINDS),
+        ]
         for arm, added in figures["added"].items()
     ]
-    words = {"call": "call", "async_call": "async call", "chunk": "chunk", "async_chunk": "async chunk"}
-    measured = f"{figures['rounds']} rounds" + (f", {figures['window']:g} s a window" if "window" in figures else "")
-    said = f"{_told(figures, 'nox -s bench')} {measured}; CPU time added [us], median [95 % interval]."
-    return f"{said}\n\n{_rows(['arm', *(words[kind] for kind in kinds)], rows)}"
+    bare = figures["un-instrumented"]["call"]["median"]
+    said = (
+        f"{_told(figures, 'nox -s bench -- bench/overhead.py')} {figures['rounds']} rounds; CPU time added [us]"
+        f" to a call that takes {bare:.0f}, median [95 % interval]."
+    )
+    return f"{said}\n\n{_rows(['arm', *_KINDS.values()], rows)}"
 
 
 def footprint() -> str:

@@ -14,19 +14,19 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call
 from otel_llm.record import cost, queues
 from otel_llm.record.head import Head
-from otel_llm.record.limits import Limits, Said
+from otel_llm.record.histogram import Histogram
+from otel_llm.record.limits import Key, Limits, Said
 from otel_llm.record.transport import reaper
 
-_Key = tuple[tuple[str, str | bool | int | None], ...]
 _Ended = tuple[Call, float, Context, bool]
 """What `ClientMetrics.record` is given."""
 
@@ -43,8 +43,11 @@ _REST: Final = 0.002
 _PATIENCE: Final = 1.0
 """How long a reader waits for a call that is being measured [s]."""
 
-_OVERFLOW: Final[_Key] = ((semconv.METRIC_OVERFLOW, True),)
+_OVERFLOW: Final[Key] = ((semconv.METRIC_OVERFLOW, True),)
 
+
+_INPUT: Final = (semconv.TOKEN_TYPE, semconv.TOKEN_TYPE_INPUT)
+_OUTPUT: Final = (semconv.TOKEN_TYPE, semconv.TOKEN_TYPE_OUTPUT)
 
 _OF_REQUESTS: Final = (semconv.RATELIMIT_TYPE, semconv.RATELIMIT_TYPE_REQUESTS)
 _OF_TOKENS: Final = (semconv.RATELIMIT_TYPE, semconv.RATELIMIT_TYPE_TOKENS)
@@ -70,32 +73,40 @@ class ClientMetrics:
         self._asked = False
         self._measuring = threading.Lock()
         self._lock = threading.Lock()
-        self._operations: dict[_Key, int] = {}
-        self._active: dict[_Key, int] = {}
-        self._spent: dict[_Key, float] = {}
-        self._duration = meter.create_histogram(
-            semconv.METRIC_OPERATION_DURATION,
-            unit=semconv.UNIT_SECONDS,
-            description="Time from the request to the end of its answer.",
-            explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS,
+        self._operations: dict[Key, int] = {}
+        self._active: dict[Key, int] = {}
+        self._spent: dict[Key, float] = {}
+        self._duration = Histogram(
+            meter.create_histogram(
+                semconv.METRIC_OPERATION_DURATION,
+                unit=semconv.UNIT_SECONDS,
+                description="Time from the request to the end of its answer.",
+                explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS,
+            )
         )
-        self._tokens = meter.create_histogram(
-            semconv.METRIC_TOKEN_USAGE,
-            unit=semconv.UNIT_TOKENS,
-            description="Tokens of an inference, as the provider reported them.",
-            explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
+        self._tokens = Histogram(
+            meter.create_histogram(
+                semconv.METRIC_TOKEN_USAGE,
+                unit=semconv.UNIT_TOKENS,
+                description="Tokens of an inference, as the provider reported them.",
+                explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
+            )
         )
-        self._first_chunk = meter.create_histogram(
-            semconv.METRIC_TIME_TO_FIRST_CHUNK,
-            unit=semconv.UNIT_SECONDS,
-            description="Time from the request to the first message of its stream.",
-            explicit_bucket_boundaries_advisory=semconv.TIME_TO_FIRST_CHUNK_BUCKETS,
+        self._first_chunk = Histogram(
+            meter.create_histogram(
+                semconv.METRIC_TIME_TO_FIRST_CHUNK,
+                unit=semconv.UNIT_SECONDS,
+                description="Time from the request to the first message of its stream.",
+                explicit_bucket_boundaries_advisory=semconv.TIME_TO_FIRST_CHUNK_BUCKETS,
+            )
         )
-        self._per_token = meter.create_histogram(
-            semconv.METRIC_TIME_PER_OUTPUT_TOKEN,
-            unit=semconv.UNIT_SECONDS,
-            description="Time per output token after the first.",
-            explicit_bucket_boundaries_advisory=semconv.TIME_PER_OUTPUT_TOKEN_BUCKETS,
+        self._per_token = Histogram(
+            meter.create_histogram(
+                semconv.METRIC_TIME_PER_OUTPUT_TOKEN,
+                unit=semconv.UNIT_SECONDS,
+                description="Time per output token after the first.",
+                explicit_bucket_boundaries_advisory=semconv.TIME_PER_OUTPUT_TOKEN_BUCKETS,
+            )
         )
         meter.create_observable_counter(
             semconv.METRIC_OPERATIONS,
@@ -121,11 +132,13 @@ class ClientMetrics:
             unit=semconv.UNIT_REQUESTS,
             description="Inferences in flight.",
         )
-        self._queue_wait = meter.create_histogram(
-            semconv.METRIC_QUEUE_WAIT,
-            unit=semconv.UNIT_SECONDS,
-            description="Time in a queue of the application's own.",
-            explicit_bucket_boundaries_advisory=semconv.QUEUE_WAIT_BUCKETS,
+        self._queue_wait = Histogram(
+            meter.create_histogram(
+                semconv.METRIC_QUEUE_WAIT,
+                unit=semconv.UNIT_SECONDS,
+                description="Time in a queue of the application's own.",
+                explicit_bucket_boundaries_advisory=semconv.QUEUE_WAIT_BUCKETS,
+            )
         )
         meter.create_observable_gauge(
             semconv.METRIC_QUEUE_DEPTH,
@@ -144,14 +157,14 @@ class ClientMetrics:
             description="Errors of the instrumentation itself that were swallowed.",
         )
 
-    def begin(self, key: _Key) -> None:
+    def begin(self, key: Key) -> None:
         """An inference of ``key`` is in flight."""
         with self._lock:
             number = self._active.get(key, 0)
             if number or key in self._active or len(self._active) < _MAX_SERIES:
                 self._active[key] = number + 1
 
-    def end(self, key: _Key) -> None:
+    def end(self, key: Key) -> None:
         """An inference of ``key`` is in flight no more."""
         with self._lock:
             if key in self._active:
@@ -220,25 +233,27 @@ class ClientMetrics:
 
     def _measure(self, call: Call, duration: float, context: Context, shared: bool) -> None:  # noqa: FBT001 - as it was put down
         key = _key(call)
-        attributes: dict[str, Any] = dict(key)
         self._count(key, resend=bool(call.resend_count))
         if call.cost is not None:
             self._spend(key, call.cost, call.cost_currency)
         if call.time_per_output_token is not None:
-            self._per_token.record(call.time_per_output_token, attributes, context)
+            self._per_token.record(call.time_per_output_token, key, context)
         if not shared:
             return
         if call.usage_source == semconv.USAGE_SOURCE_PROVIDER:
-            self._record_tokens(call, attributes, context)
+            if call.input_tokens is not None:
+                self._tokens.record(call.input_tokens, (*key, _INPUT), context)
+            if call.output_tokens is not None:
+                self._tokens.record(call.output_tokens, (*key, _OUTPUT), context)
         if call.time_to_first_chunk is not None:
-            self._first_chunk.record(call.time_to_first_chunk, attributes, context)
+            self._first_chunk.record(call.time_to_first_chunk, key, context)
         if call.error_type is not None:
-            attributes[semconv.ERROR_TYPE] = call.error_type
-        self._duration.record(duration, attributes, context)
+            key = (*key, (semconv.ERROR_TYPE, call.error_type))
+        self._duration.record(duration, key, context)
 
-    def _spend(self, named: _Key, amount: float, currency: str | None) -> None:
+    def _spend(self, named: Key, amount: float, currency: str | None) -> None:
         money = (semconv.COST_CURRENCY, currency)
-        key: _Key = (*named, money)
+        key: Key = (*named, money)
         with self._lock:
             if key not in self._spent and len(self._spent) >= _MAX_SERIES:
                 key = (*_OVERFLOW, money)
@@ -246,24 +261,16 @@ class ClientMetrics:
 
     def waited(self, name: str, seconds: float) -> None:
         """Measure a wait in the queue ``name``, of ``seconds`` [s]."""
-        self._queue_wait.record(seconds, {semconv.QUEUE_NAME: name})
+        self._queue_wait.record(seconds, ((semconv.QUEUE_NAME, name),), get_current())
 
-    def _record_tokens(self, call: Call, attributes: dict[str, Any], context: Context) -> None:
-        for tokens, kind in (
-            (call.input_tokens, semconv.TOKEN_TYPE_INPUT),
-            (call.output_tokens, semconv.TOKEN_TYPE_OUTPUT),
-        ):
-            if tokens is not None:
-                self._tokens.record(tokens, {**attributes, semconv.TOKEN_TYPE: kind}, context)
-
-    def _count(self, named: _Key, *, resend: bool) -> None:
-        key: _Key = (*named, (semconv.RESEND, resend))
+    def _count(self, named: Key, *, resend: bool) -> None:
+        key: Key = (*named, (semconv.RESEND, resend))
         with self._lock:
             if key not in self._operations and len(self._operations) >= _MAX_SERIES:
                 key = _OVERFLOW
             self._operations[key] = self._operations.get(key, 0) + 1
 
-    def hear(self, named: _Key, head: Head, at: float) -> None:
+    def hear(self, named: Key, head: Head, at: float) -> None:
         """Take what an answer's head says of rate limits.
 
         Args:
@@ -306,13 +313,13 @@ class ClientMetrics:
             return self._observe(self._spent)
         return ()
 
-    def _observe(self, table: Mapping[_Key, float]) -> Iterable[Observation]:
+    def _observe(self, table: Mapping[Key, float]) -> Iterable[Observation]:
         with self._lock:
             series = list(table.items())
         return [Observation(value, dict(key)) for key, value in series]
 
 
-def _key(call: Call) -> _Key:
+def _key(call: Call) -> Key:
     """The allow-list: what names a series of a finished call. Each more costs every call three times over."""
     named = (
         (semconv.OPERATION_NAME, call.operation),
@@ -324,7 +331,7 @@ def _key(call: Call) -> _Key:
 
 
 @functools.lru_cache(_MAX_SERIES)
-def identity(operation: str, provider: str | None, model: str | None) -> _Key:
+def identity(operation: str, provider: str | None, model: str | None) -> Key:
     """What names a series before any answer is known."""
     named = ((semconv.OPERATION_NAME, operation), (semconv.PROVIDER_NAME, provider), (semconv.REQUEST_MODEL, model))
     return tuple((name, value) for name, value in named if value is not None)
