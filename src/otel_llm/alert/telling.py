@@ -86,38 +86,59 @@ def register(meter: Meter, engine: Engine, outlet: Counting | None) -> None:
         unit=semconv.UNIT_NOTIFICATIONS,
         description="Messages by receiver and outcome.",
     )
-    figures: tuple[tuple[str, str, str, Callable[[], int]], ...] = (
-        *(
-            (name, semconv.UNIT_EVALUATIONS, text, read)
-            for name, text, read in (
-                (semconv.METRIC_ALERT_EVALUATIONS, "Rules evaluated.", lambda: engine.counted().evaluations),
-                (semconv.METRIC_ALERT_FAILURES, "Rules that could not be.", lambda: engine.counted().failures),
-                (semconv.METRIC_ALERT_TICKS_MISSED, "Evaluations that came late.", lambda: engine.counted().late),
-            )
-        ),
-        (
-            *(semconv.METRIC_ALERT_RELOAD_FAILURES, semconv.UNIT_RELOADS),
-            *("Rule files with a mistake that were not taken up.", lambda: engine.facts.reload_failures),
-        ),
-        (
-            *(semconv.METRIC_ALERT_CALLS_DROPPED, semconv.UNIT_REQUESTS),
-            *("Finished calls that came too fast to be judged.", lambda: engine.counted().dropped),
-        ),
-        (
-            *(semconv.METRIC_ALERT_SAMPLES_FOLDED, semconv.UNIT_SAMPLES),
-            *("Samples of more labels than rules allow, judged as one.", lambda: engine.counted().folded),
-        ),
-        (
-            *(semconv.METRIC_CLOCK_JUMPS, semconv.UNIT_JUMPS),
-            *("Jumps of the wall clock.", lambda: engine.facts.clock_jumps),
-        ),
-    )
-    for name, unit, text, read in figures:
-        meter.create_observable_counter(name, [_observe(read)], unit=unit, description=text)
+    for name, unit, text, read in _COUNTERS:
+        meter.create_observable_counter(name, [_observe(engine, read)], unit=unit, description=text)
 
 
-def _observe(read: Callable[[], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    return _guarded(lambda: [Observation(read())])
+_COUNTERS: Final[tuple[tuple[str, str, str, Callable[[Engine], int]], ...]] = (
+    (
+        semconv.METRIC_ALERT_EVALUATIONS,
+        semconv.UNIT_EVALUATIONS,
+        "Rules evaluated.",
+        lambda engine: engine.counted().evaluations,
+    ),
+    (
+        semconv.METRIC_ALERT_FAILURES,
+        semconv.UNIT_EVALUATIONS,
+        "Rules that could not be.",
+        lambda engine: engine.counted().failures,
+    ),
+    (
+        semconv.METRIC_ALERT_TICKS_MISSED,
+        semconv.UNIT_EVALUATIONS,
+        "Evaluations that came late.",
+        lambda engine: engine.counted().late,
+    ),
+    (
+        semconv.METRIC_ALERT_RELOAD_FAILURES,
+        semconv.UNIT_RELOADS,
+        "Rule files with a mistake that were not taken up.",
+        lambda engine: engine.facts.reload_failures,
+    ),
+    (
+        semconv.METRIC_ALERT_CALLS_DROPPED,
+        semconv.UNIT_REQUESTS,
+        "Finished calls that came too fast to be judged.",
+        lambda engine: engine.counted().dropped,
+    ),
+    (
+        semconv.METRIC_ALERT_SAMPLES_FOLDED,
+        semconv.UNIT_SAMPLES,
+        "Samples of more labels than rules allow, judged as one.",
+        lambda engine: engine.counted().folded,
+    ),
+    (
+        semconv.METRIC_CLOCK_JUMPS,
+        semconv.UNIT_JUMPS,
+        "Jumps of the wall clock.",
+        lambda engine: engine.facts.clock_jumps,
+    ),
+)
+"""Name, unit, description, and what of an engine is counted."""
+
+
+def _observe(engine: Engine, read: Callable[[Engine], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return _guarded(lambda: [Observation(read(engine))])
 
 
 def _guarded(observe: Callable[[], Iterable[Observation]]) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -130,19 +130,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument an option
     except StoreError as error:
         raise options.Failure(str(error)) from error
     with replay:
-        try:
-            _send(replay, follow=follow)
-        except GaveUpError as error:
-            place, end = destination.identity, "The same command goes on where this one ended."
-            message = f"{_told(replay)}\n{place}: {output.clean(error)}\n{end}"
-            raise options.Failure(message) from error
-        except (StoreError, sqlite3.Error) as error:
-            message = f"{_told(replay)}\n{error}"
-            raise options.Failure(message) from error
-        except KeyboardInterrupt:
-            click.echo(_told(replay), err=True)
-            raise
-    click.echo(_told(replay), err=True)
+        _send_and_tell(replay, destination.identity, follow=follow)
 
 
 def _open(path: Path, destination: Destination, wish: Wish) -> Replay:
@@ -155,6 +143,27 @@ def _open(path: Path, destination: Destination, wish: Wish) -> Replay:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_EVERY / 2)
+
+
+def _send_and_tell(replay: Replay, place: str, *, follow: bool) -> None:
+    """Send, and say how far it came, however it ended.
+
+    Raises:
+        options.Failure: It ended before its time.
+    """
+    try:
+        _send(replay, follow=follow)
+    except GaveUpError as error:
+        end = "The same command goes on where this one ended."
+        message = f"{_told(replay)}\n{place}: {output.clean(error)}\n{end}"
+        raise options.Failure(message) from error
+    except (StoreError, sqlite3.Error) as error:
+        message = f"{_told(replay)}\n{error}"
+        raise options.Failure(message) from error
+    except KeyboardInterrupt:
+        click.echo(_told(replay), err=True)
+        raise
+    click.echo(_told(replay), err=True)
 
 
 def _send(replay: Replay, *, follow: bool) -> None:

@@ -92,9 +92,8 @@ def _followed(path: Path, selection: Filter, wanted: Wanted) -> Iterator[Attempt
                 yield from reversed(newest)
             while _identity(path) in (identity, None):
                 spans, cursor = store.after(cursor, every)
-                for attempt in map(Attempt.of, spans):
-                    if wanted.fits(attempt) and attempt.span.span_id not in begun:
-                        yield attempt
+                fresh = (attempt for attempt in map(Attempt.of, spans) if attempt.span.span_id not in begun)
+                yield from filter(wanted.fits, fresh)
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
         click.echo(f"{path} was replaced; reading the new one from its start", err=True)
         new = True

@@ -176,28 +176,28 @@ def _from_line(said: Mapping[str, Any], owners: Owners) -> Incoming:
             f"resource {resource} {url}", lambda: Owner(attributes=untagged(resource), schema_url=_text(url))
         ),
         instrumentation_scope=owners.same(f"scope {scope}", lambda: _scope(scope)) if scope else None,
-        events=[
-            Event(
-                name=_text(event["name"]),
-                timestamp=int(event["time_unix_nano"]),
-                attributes=untagged(event.get("attributes") or {}),
-                dropped_attributes=int(event.get("dropped_attributes") or 0),
-            )
-            for event in said.get("events") or ()
-        ],
-        links=[
-            Link(
-                context=_context(
-                    link["trace_id"], link["span_id"], int(link.get("flags") or 0), link.get("trace_state") or ""
-                ),
-                attributes=untagged(link.get("attributes") or {}),
-                dropped_attributes=int(link.get("dropped_attributes") or 0),
-            )
-            for link in said.get("links") or ()
-        ],
+        events=[_event(event) for event in said.get("events") or ()],
+        links=[_link(link) for link in said.get("links") or ()],
         dropped_attributes=int(dropped.get("attributes", 0)),
         dropped_events=int(dropped.get("events", 0)),
         dropped_links=int(dropped.get("links", 0)),
+    )
+
+
+def _event(said: Mapping[str, Any]) -> Event:
+    return Event(
+        name=_text(said["name"]),
+        timestamp=int(said["time_unix_nano"]),
+        attributes=untagged(said.get("attributes") or {}),
+        dropped_attributes=int(said.get("dropped_attributes") or 0),
+    )
+
+
+def _link(said: Mapping[str, Any]) -> Link:
+    return Link(
+        context=_context(said["trace_id"], said["span_id"], int(said.get("flags") or 0), said.get("trace_state") or ""),
+        attributes=untagged(said.get("attributes") or {}),
+        dropped_attributes=int(said.get("dropped_attributes") or 0),
     )
 
 

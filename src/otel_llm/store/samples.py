@@ -15,6 +15,7 @@ _READ: Final = (
 )
 _FIELDS: Final = tuple(name for name in SPAN_FIELDS if name in _READ)
 _NAMES: Final = tuple(ATTRIBUTES[name] for name in _FIELDS)
+_NOTHING: Final = [None] * len(_FIELDS)
 _SHARED: Final = tuple(name for name in SERIES_FIELDS if KINDS[name] is not tuple)
 _CHUNK: Final = 10_000
 _ERROR: Final = 2
@@ -24,36 +25,42 @@ def past_calls(
     sqlite: sqlite3.Connection, since: float, until: float
 ) -> Iterator[tuple[float, float, Mapping[str, Any], bool]]:
     """Inference spans that began between two moments (wall clock) [s]: start, end, attributes, whether they failed."""
-    shared: dict[int, tuple[dict[str, Any], bool, bool]] = {}
+    shared = _series(sqlite)
+    cursor = sqlite.execute(
+        f"SELECT start_time, duration, series, attributes, {', '.join(_FIELDS)} FROM spans"  # noqa: S608 - constants
+        " WHERE start_time >= ? AND start_time < ? ORDER BY start_time",
+        (int(since * 1e9), int(until * 1e9)),
+    )
+    while chunk := cursor.fetchmany(_CHUNK):
+        for start, duration, series, rest, *values in chunk:
+            said, failed, overflown = shared[series]
+            if not overflown and said.get(semconv.OPERATION_NAME) not in semconv.INFERENCE_OPERATIONS:
+                continue
+            attributes = _completed(said, values, rest)
+            if attributes.get(semconv.OPERATION_NAME) in semconv.INFERENCE_OPERATIONS:
+                yield start / 1e9, (start + duration) / 1e9, attributes, failed
+
+
+def _series(sqlite: sqlite3.Connection) -> dict[int, tuple[dict[str, Any], bool, bool]]:
+    """By number, what the spans of a series share, whether they failed, and whether each says for itself what it is."""
     query = f"SELECT id, name, status, {', '.join(_SHARED)} FROM series"  # noqa: S608 - constants
+    series = {}
     for number, name, status, *values in sqlite.execute(query):
         said = {
             ATTRIBUTES[field]: bool(value) if KINDS[field] is bool else value
             for field, value in zip(_SHARED, values, strict=True)
             if value is not None
         }
-        shared[number] = said, status == _ERROR, name is None
-    cursor = sqlite.execute(
-        f"SELECT start_time, duration, series, attributes, {', '.join(_FIELDS)} FROM spans"  # noqa: S608 - constants
-        " WHERE start_time >= ? AND start_time < ? ORDER BY start_time",
-        (int(since * 1e9), int(until * 1e9)),
-    )
-    nothing = (None,) * len(_FIELDS)
-    while chunk := cursor.fetchmany(_CHUNK):
-        for start, duration, series, rest, *values in chunk:
-            said, failed, overflown = shared[series]
-            if not overflown and said.get(semconv.OPERATION_NAME) not in semconv.INFERENCE_OPERATIONS:
-                continue
-            attributes = said
-            if rest is not None or tuple(values) != nothing:
-                attributes = dict(said)
-                for name, value in zip(_NAMES, values, strict=True):
-                    if value is not None:
-                        attributes[name] = value
-                if rest is not None:
-                    attributes |= unpack(rest)
-            if attributes.get(semconv.OPERATION_NAME) in semconv.INFERENCE_OPERATIONS:
-                yield start / 1e9, (start + duration) / 1e9, attributes, failed
+        series[number] = said, status == _ERROR, name is None
+    return series
+
+
+def _completed(said: dict[str, Any], values: list[Any], rest: str | None) -> dict[str, Any]:
+    """``said`` by its series, with what a span says besides; ``said`` itself where that is nothing."""
+    if rest is None and values == _NOTHING:
+        return said
+    own = {name: value for name, value in zip(_NAMES, values, strict=True) if value is not None}
+    return said | own | unpack(rest)
 
 
 def past_readings(

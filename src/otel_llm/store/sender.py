@@ -321,16 +321,14 @@ def _retry_info(error: Any) -> float | None:
     from google.rpc.error_details_pb2 import RetryInfo  # noqa: PLC0415
     from google.rpc.status_pb2 import Status  # noqa: PLC0415
 
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin":
-            try:
-                for detail in Status.FromString(value).details:
-                    info = RetryInfo()
-                    if detail.Unpack(info):
-                        delay = float(info.retry_delay.ToTimedelta().total_seconds())
-                        return min(max(0.0, delay), _LONGEST_WAIT)
-            except DecodeError:
-                return None
+    said = next((value for key, value in error.trailing_metadata() or () if key == "grpc-status-details-bin"), b"")
+    info = RetryInfo()
+    try:
+        if any(detail.Unpack(info) for detail in Status.FromString(said).details):
+            delay = float(info.retry_delay.ToTimedelta().total_seconds())
+            return min(max(0.0, delay), _LONGEST_WAIT)
+    except DecodeError:
+        pass
     return None
 
 
