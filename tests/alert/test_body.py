@@ -71,7 +71,8 @@ def test_a_subject_is_one_line():
 
 @pytest.mark.parametrize("format_", ["alertmanager_v4", "slack", "discord", "generic"])
 def test_lone_surrogates_break_no_body(format_):
-    json.loads(body.write(format_, batch(say(summary="\ud800"))))
+    said = json.loads(body.write(format_, batch(say(summary="\ud800"))))
+    assert "\ud800" not in json.dumps(said, ensure_ascii=False)
 
 
 def test_metrics_say_where_alerts_stand_and_what_was_sent():

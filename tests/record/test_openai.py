@@ -143,8 +143,7 @@ def test_names_and_lists_are_bounded():
 
 def test_what_is_told_can_be_encoded():
     facts, _ = read({"model": "lone \ud83d", "choices": [{"finish_reason": "\udc00"}]})
-    facts.response_model.encode()
-    facts.finish[0].encode()
+    assert (facts.response_model, facts.finish) == ("lone ?", {0: "?"})
 
 
 USAGES = [

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 
+from otel_llm import boundary
 from otel_llm.store import database as module
 from otel_llm.store.exporters import (
     SqliteLogRecordExporter,
@@ -92,8 +93,10 @@ def test_the_processor_keeps_sampled_spans_only(database, path):
 
 
 def test_the_processor_lets_no_error_out(database):
+    boundary.reset()
     StoreSpanProcessor(database).on_end(None)
     StoreLogProcessor(database).on_emit(None)
+    assert sum(boundary.errors().values()) == 2
 
 
 LOG = {
@@ -229,6 +232,7 @@ def test_the_reader_has_no_thread_and_collects_once_a_span_came(database, path, 
 
 def test_the_sdk_s_way_of_shutting_down_a_metric_exporter_is_understood(path):
     SqliteMetricExporter(path).shutdown(timeout=5)
+    assert not path.exists()
 
 
 def test_shutting_one_exporter_down_leaves_the_others(path, spans):

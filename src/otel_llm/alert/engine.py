@@ -110,7 +110,6 @@ class Facts:
         judging: Whether this process is the judge.
         epoch: Of its lease.
         rules: In force.
-        reloads: Rule files taken up.
         reload_failures: Rule files that had a mistake and were not.
         clock_jumps: Of the wall clock.
         fallback: Whether the ledger fails and the process judges by itself.
@@ -119,7 +118,6 @@ class Facts:
     judging: bool = False
     epoch: int | None = None
     rules: int = 0
-    reloads: int = 0
     reload_failures: int = 0
     clock_jumps: int = 0
     fallback: bool = False
@@ -507,7 +505,6 @@ class Engine:
             boundary.logger.warning("%s; it is left out", fault)
         self._outlet.take(fresh.plan)
         self.facts.rules = len(fresh.rules)
-        self.facts.reloads += not first
         changes = life.judge.reload(fresh.rules, wall)
         life.names = {group: _write(group) for group in life.board.series}
         life.groups = {text: group for group, text in life.names.items()}

@@ -5,7 +5,7 @@ are and harms no other.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import floor
 from typing import Final
 
@@ -138,11 +138,6 @@ class Judge:
             changes.extend(self._tell_failing(rule, dt, wall))
         return changes
 
-    def next_tick(self, now: float) -> float:
-        """When the next rule is due [s]."""
-        dues = [(floor(now / rule.interval + 1e-9) + 1) * rule.interval for rule in self._rules.values()]
-        return min(dues, default=now + 10.0)
-
     def reload(self, rules: Sequence[Rule], wall: float) -> list[Change]:
         """Take new rules; what did not change keeps its state, firing alerts without a rule resolve."""
         fresh = {rule.name: rule for rule in (*rules, FAILING)}
@@ -263,8 +258,3 @@ def _is_forgotten(rule: Rule, alert: Alert) -> bool:
     """Whether a resting alert has nothing left that its next episode must know."""
     since = alert.since_resolved
     return since is None or since > max(rule.cooldown, _KEPT)
-
-
-def at_rest(alert: Alert) -> Alert:
-    """The alert as history keeps it: without what only the next tick needs."""
-    return replace(alert, accrued=0.0, cleared=None, silent=0.0)

@@ -49,7 +49,6 @@ class Inference(ManualCall):
             )
         )
         self._said.update(opening.request)
-        self._failed = False
         self._chunks = 0
         self._output_chunks = 0
         self._chunk_at: float | None = None

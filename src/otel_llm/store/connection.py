@@ -24,7 +24,6 @@ __all__ = ["BusyError", "Connection", "NewerSchemaError", "is_corrupt", "quarant
 BUSY_TIMEOUT: Final = 2.0
 """[s] How long one statement waits for another process's write."""
 
-CHECKPOINT_PAGES: Final = 1000
 """Pages in the write-ahead log beyond which it is copied into the database."""
 
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
