@@ -120,23 +120,15 @@ class Post:
     Args:
         now: The clock of slots.
         wall: The date.
-        send: How a batch gets to a receiver.
 
     Attributes:
         counts: Messages by receiver and outcome: ``sent``, ``failed`` (a try), ``dead``.
     """
 
-    def __init__(
-        self,
-        *,
-        now: Callable[[], float] = clock.now,
-        wall: Callable[[], float] = time.time,
-        send: Callable[[Receiver, Batch], Result] = carry,
-    ) -> None:
+    def __init__(self, *, now: Callable[[], float] = clock.now, wall: Callable[[], float] = time.time) -> None:
         self.counts: dict[tuple[str, str], int] = {}
         self._now = now
         self._wall = wall
-        self._send = send
         self._plan = Plan()
         self._firing: tuple[Message, ...] = ()
         self._owed: dict[str, Message] = {}
@@ -276,7 +268,7 @@ class Post:
             if not pile.rows:
                 next_at = min(next_at or float("inf"), now + _AGAIN)
                 continue
-            result = self._send(receiver, self._batch(desk, pile, silences, wall))
+            result = carry(receiver, self._batch(desk, pile, silences, wall))
             self._settle(desk, ledger, pile, result)
             if result.outcome == "again":
                 return desk.held_until

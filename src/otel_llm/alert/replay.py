@@ -61,13 +61,7 @@ class Stage:
         return not self.board.count() and not any(alert.state != "inactive" for alert in self.judge.alerts.values())
 
 
-def replay(
-    rules: Sequence[Rule],
-    calls: Iterable[Call],
-    readings: Iterable[Reading],
-    until: float,
-    gauge_interval: float = 10.0,
-) -> Iterator[Moment]:
+def replay(rules: Sequence[Rule], calls: Iterable[Call], readings: Iterable[Reading], until: float) -> Iterator[Moment]:
     """Every change of a state, in its order.
 
     Args:
@@ -75,9 +69,8 @@ def replay(
         calls: In the order of their starts.
         readings: In the order of their times.
         until: When to stop (wall clock) [s].
-        gauge_interval: How often gauges were read [s].
     """
-    stage = Stage(rules, gauge_interval)
+    stage = Stage(rules)
     begun, read = _Peek(calls), _Peek(readings)
     flying: list[tuple[float, int, Call]] = []
     number = 0

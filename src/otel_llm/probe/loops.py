@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -35,7 +35,7 @@ _STEP: Final = 0.02
 
 @dataclass(slots=True, eq=False)
 class _Watched:
-    """A loop, and since when it owes an answer (clock of `Loops`) [s]."""
+    """A loop, and since when it owes an answer (monotonic clock) [s]."""
 
     loop: "weakref.ref[Any]"
     asked_at: float | None = None
@@ -58,17 +58,13 @@ class Loops:
     Args:
         period: Between two questions [s].
         linger: How long they are asked after the last call [s].
-        clock: Monotonic [s].
     """
 
     name = "loops"
 
-    def __init__(
-        self, *, period: float = PERIOD, linger: float = _LINGER, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, period: float = PERIOD, linger: float = _LINGER) -> None:
         self._period = period
         self._linger = linger
-        self._clock = clock
         self._state = _State()
         self._loop = supervisor.Loop("loops", self._run, where="probe.loops")
 
@@ -81,7 +77,7 @@ class Loops:
         state = self._state
         if state.pid != os.getpid():
             state = self._state = _State()
-        state.noted_at = self._clock()
+        state.noted_at = time.monotonic()
         known = state.watched.get(id(loop))
         if known is None or known.loop() is not loop or not self._loop.is_running:
             self._watch(state, loop)
@@ -94,7 +90,7 @@ class Loops:
         lags: list[float] = []
         while state.lags:
             lags.append(state.lags.popleft())
-        at = self._clock()
+        at = time.monotonic()
         owed = [(watched, watched.asked_at) for watched, _ in _running(state)]
         lags += [at - asked_at for _, asked_at in owed if asked_at is not None]
         if not lags:
@@ -121,15 +117,15 @@ class Loops:
             self._ask(state)
             labour.note("loops")
             with state.lock:
-                if self._clock() - state.noted_at > self._linger or not state.watched:
+                if time.monotonic() - state.noted_at > self._linger or not state.watched:
                     loop.retire()
                     return
 
     def _ask(self, state: _State) -> None:
         """Ask each loop that runs, then let a period pass; who stops meanwhile owes no answer any more."""
-        ends_at = self._clock() + self._period
+        ends_at = time.monotonic() + self._period
         self._post(state)
-        while (left := ends_at - self._clock()) > 0:
+        while (left := ends_at - time.monotonic()) > 0:
             owing = [watched for watched in tuple(state.watched.values()) if watched.asked_at is not None]
             time.sleep(min(_STEP, left) if owing else left)
             running = {id(watched) for watched, _ in _running(state)}
@@ -141,7 +137,7 @@ class Loops:
         """Ask; in a frame of its own, for one that sleeps must not hold a loop."""
         for watched, loop in _running(state):
             if watched.asked_at is None:
-                watched.asked_at = asked_at = self._clock()
+                watched.asked_at = asked_at = time.monotonic()
                 try:
                     loop.call_soon_threadsafe(partial(self._answer, state, watched, asked_at))
                 except RuntimeError:  # closed at this very moment
@@ -151,7 +147,7 @@ class Loops:
         """On the loop: it has come to it. What was asked before the loop stopped and began anew tells nothing."""
         if watched.asked_at == asked_at:
             watched.asked_at = None
-            state.lags.append(self._clock() - asked_at)
+            state.lags.append(time.monotonic() - asked_at)
 
 
 def _running(state: _State) -> Iterator[tuple[_Watched, Any]]:

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
@@ -49,14 +49,9 @@ class _Server:
 
 
 class Meter:
-    """What calls to servers on this host take.
+    """What calls to servers on this host take."""
 
-    Args:
-        clock: Monotonic [s].
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._off: bool | None = None
         self._own: frozenset[str] | None = None
         self._source = Nvml("energy", METER_FIELDS)
@@ -83,7 +78,7 @@ class Meter:
                 if len(self._servers) >= _MOST_PORTS:
                     return None
                 server = self._servers[port] = _Server(port=port)
-            window = server.ledger.begin(self._clock())
+            window = server.ledger.begin(time.perf_counter())
             if window is None:
                 return None
             self._loop.ensure()
@@ -92,7 +87,7 @@ class Meter:
     def end(self, server: _Server, window: Window, tokens: int | None) -> dict[str, float | str]:
         """A call ends: what it took, by attribute; nothing where that cannot be told."""
         with self._lock:
-            share = server.ledger.end(window, self._clock(), tokens)
+            share = server.ledger.end(window, time.perf_counter(), tokens)
             if share is None or server.cards == frozenset():
                 return {}
             method = [semconv.ENERGY_METHOD_SAMPLED if share.sampled else semconv.ENERGY_METHOD_COUNTER, "shared"]
@@ -120,11 +115,11 @@ class Meter:
 
     def _run(self, loop: supervisor.Loop) -> None:
         """Sample while calls last and a little longer."""
-        quiet_since = self._clock()
+        quiet_since = time.perf_counter()
         waking = True
-        self._source.cards(self._clock())  # opened before the first sample, whose time would be wrong
+        self._source.cards(time.perf_counter())  # opened before the first sample, whose time would be wrong
         while loop.goes_on:
-            now = self._clock()
+            now = time.perf_counter()
             self._sample(now, waking=waking)
             waking = False
             with self._lock:
@@ -135,7 +130,7 @@ class Meter:
                 elif now - quiet_since > _LINGER:
                     loop.retire()
                     return
-            loop.wait(max(0.0, PERIOD - (self._clock() - now)))
+            loop.wait(max(0.0, PERIOD - (time.perf_counter() - now)))
 
     def _sample(self, now: float, *, waking: bool) -> None:
         """Note what the cards say; at rest what they draw is what they draw without a call."""

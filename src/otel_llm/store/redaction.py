@@ -5,7 +5,7 @@ neither. `verdict` tells what becomes of an attribute by its name alone, so that
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from otel_llm import semconv
@@ -64,11 +64,11 @@ def clean_text(text: str) -> str:
     return _LABELLED.sub(r"\1" + MASK, _KEY.sub(MASK, text))
 
 
-def clean_attributes(attributes: Mapping[str, Any] | None, judge: Callable[[str], int] = verdict) -> dict[str, Any]:
+def clean_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     """A copy of ``attributes`` without what must not be stored."""
     kept: dict[str, Any] = {}
     for key, value in (attributes or {}).items():
-        ruling = judge(key)
+        ruling = verdict(key)
         if ruling == KEEP:
             kept[key] = value
         elif ruling == CLEAN:
