@@ -120,33 +120,14 @@ def text(written: str, rule: Rule, bound: float | None) -> str:
 def to_alertmanager(found: RuleSet) -> Exported:
     """A configuration of Alertmanager to start from; addresses and secrets are put in by hand."""
     exported = Exported()
-    route = dict(found.route[1]) if found.route is not None else {}
-    names = [str(receiver.get("name")) for _, _, receiver in found.receivers if receiver.get("name")]
-    if not names:
+    receivers = [_receiver(receiver) for _, _, receiver in found.receivers if receiver.get("name")]
+    if not receivers:
         exported.warnings.append("no receivers are written in the rules; put yours under receivers")
-    cooldown = max((rule.cooldown for rule in found.rules), default=300.0)
-    repeat = [rule.repeat_interval for rule in found.rules] or [14_400.0]
-    usual = max(set(repeat), key=repeat.count)
-    first = str(route.get("receiver") or (names or ["default"])[0])
-    top: dict[str, Any] = {
-        "receiver": first,
-        "group_by": route.get("group_by") or [NAME],
-        "group_wait": route.get("group_wait") or "5s",
-        "group_interval": duration(cooldown),
-        "repeat_interval": duration(usual),
-    }
-    children = [_child(child) for child in route.get("routes") or () if isinstance(child, dict)]
-    children += [
-        {"receiver": first, "matchers": [f'{NAME}="{rule.name}"'], "repeat_interval": duration(rule.repeat_interval)}
-        for rule in found.rules
-        if rule.repeat_interval != usual
-    ]
-    if children:
-        top["routes"] = children
+    route = dict(found.route[1]) if found.route is not None else {}
+    first = str(route.get("receiver") or (receivers[0]["name"] if receivers else "default"))
     content: dict[str, Any] = {
-        "route": top,
-        "receivers": [_receiver(receiver) for _, _, receiver in found.receivers if receiver.get("name")]
-        or [{"name": first}],
+        "route": _route(route, first, found.rules),
+        "receivers": receivers or [{"name": first}],
     }
     if found.inhibit:
         content["inhibit_rules"] = [
@@ -161,6 +142,29 @@ def to_alertmanager(found: RuleSet) -> Exported:
     )
     exported.text = head + _yaml(content)
     return exported
+
+
+def _route(route: Mapping[str, Any], receiver: str, rules: Sequence[Rule]) -> dict[str, Any]:
+    """The top of the tree, and below it what is routed, and rules that repeat at another pace than most."""
+    cooldown = max((rule.cooldown for rule in rules), default=300.0)
+    repeat = [rule.repeat_interval for rule in rules] or [14_400.0]
+    usual = max(set(repeat), key=repeat.count)
+    said: dict[str, Any] = {
+        "receiver": receiver,
+        "group_by": route.get("group_by") or [NAME],
+        "group_wait": route.get("group_wait") or "5s",
+        "group_interval": duration(cooldown),
+        "repeat_interval": duration(usual),
+    }
+    children = [_child(child) for child in route.get("routes") or () if isinstance(child, dict)]
+    children += [
+        {"receiver": receiver, "matchers": [f'{NAME}="{rule.name}"'], "repeat_interval": duration(rule.repeat_interval)}
+        for rule in rules
+        if rule.repeat_interval != usual
+    ]
+    if children:
+        said["routes"] = children
+    return said
 
 
 def _child(route: Mapping[str, Any]) -> dict[str, Any]:

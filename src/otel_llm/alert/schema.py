@@ -260,10 +260,7 @@ class _Maker:
             if not isinstance(part, dict):
                 raise WrongError(Fault(where=document.where(key), key=key, expected="a condition", found=quote(part)))
             self._overlay.known(document, part, f"{key}.", CONDITION)
-            draft = Draft(pick.draft.name, pick.draft.group, None, dict(part))
-            draft.origins = {name: (document, f"{key}.{name}") for name in part}
-            draft.place = (document, key)
-            conditions.append(self._condition(Pick(draft, self._overlay.defaults), pick))
+            conditions.append(self._condition(self._below(pick, document, key, part), pick))
         known = set(conditions[0].group.by)
         for index, condition in enumerate(conditions):
             if not known.issuperset(condition.group.by):
@@ -273,27 +270,24 @@ class _Maker:
                 raise WrongError(Fault(where=document.where(key), key=key, expected=expected, found=found))
         return tuple(conditions)
 
+    def _below(self, pick: Pick, document: Document, place: str, values: Mapping[str, Any]) -> Pick:
+        """What stands at ``place`` inside a rule, to be picked from like the rule itself."""
+        draft = Draft(pick.draft.name, pick.draft.group, None, dict(values))
+        draft.origins = {name: (document, f"{place}.{name}") for name in values}
+        draft.place = (document, place)
+        return Pick(draft, self._overlay.defaults)
+
     def _slo(self, pick: Pick) -> tuple[Slo, tuple[Condition, ...]]:
         values = pick.draft.values["slo"]
         if not isinstance(values, dict):
             pick.fail("slo", "a mapping with objective, burn_rate, long and short", quote(values))
         document, place = pick.origin("slo")
         self._overlay.known(document, values, f"{place}.", SLO)
-        draft = Draft(pick.draft.name, pick.draft.group, None, {"signal": "error_rate", **values})
-        draft.origins = {name: (document, f"{place}.{name}") for name in values}
-        draft.place = (document, place)
-        part = Pick(draft, self._overlay.defaults)
+        part = self._below(pick, document, place, {"signal": "error_rate", **values})
         about = part.signal("signal")
         if about.kind != "ratio":
             part.fail("signal", "error_rate or attempt_error_rate", quote(about.name))
-        objective = part.number("objective")
-        if not 0 < objective < 1:
-            part.fail("objective", "a share between 0 and 1, such as 0.99", f"{objective:g}")
-        burn_rate = part.number("burn_rate")
-        threshold = burn_rate * (1 - objective)
-        if not 0 < threshold < 1:
-            found = f"{burn_rate:g}, an error rate of {threshold:g}"
-            part.fail("burn_rate", f"above 0 and below {1 / (1 - objective):g}", found)
+        objective, burn_rate, threshold = _burn(part)
         long, short = part.window("long", 3600.0), part.window("short", 300.0)
         if short >= long:
             part.fail("short", f"less than long, {long:g}s", f"{short:g}s")
@@ -319,6 +313,19 @@ class _Maker:
             )
             for window, least in ((long, fewest), (short, 1))
         )
+
+
+def _burn(part: Pick) -> tuple[float, float, float]:
+    """Objective and burn rate of an SLO, and the error rate that they come to."""
+    objective = part.number("objective")
+    if not 0 < objective < 1:
+        part.fail("objective", "a share between 0 and 1, such as 0.99", f"{objective:g}")
+    burn_rate = part.number("burn_rate")
+    threshold = burn_rate * (1 - objective)
+    if not 0 < threshold < 1:
+        found = f"{burn_rate:g}, an error rate of {threshold:g}"
+        part.fail("burn_rate", f"above 0 and below {1 / (1 - objective):g}", found)
+    return objective, burn_rate, threshold
 
 
 def _group(about: Signal, pick: Pick, ground: Pick) -> Group:
