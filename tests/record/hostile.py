@@ -10,7 +10,6 @@ import json
 import socket
 import struct
 import threading
-import time
 import zlib
 
 import brotli
@@ -19,6 +18,11 @@ from backports import zstd
 KIND = "application/json"
 EVENTS = "text/event-stream"
 MIB = 1024 * 1024
+MOST_HELD = 64 * 1024
+SETTLED = b"SETTLED\n"
+LONGEST = 20
+"""Most time that a connection waits for its client, and its client for it [s]."""
+
 CHUNK = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}\n\n'
 FIRST = CHUNK.replace(b'"content":"x"', b'"role":"assistant","content":""')
 LAST = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -29,6 +33,9 @@ ANSWER = (
     b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant",'
     b'"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":5,"total_tokens":12}}'
 )
+PADDING = b"\n" * 64 * 1024
+"""More than any client reads ahead: what comes in single bytes and is left early is not by chance read to its end."""
+
 BEHAVIOURS = {}
 LARGE = set()
 """Behaviours that send tens of megabytes and more: not for every client."""
@@ -45,16 +52,28 @@ def behaviour(function=None, *, large=False):
 
 
 class Server:
-    """Listens until `close`; counts connections."""
+    """Listens until `close`.
+
+    Who connects and sends `SETTLED` is answered with the number of connections so far, once no behaviour has anything
+    left to say: what comes next at a client hangs on no race against what came before.
+    """
 
     def __init__(self):
         self.connections = 0
+        self._speaking = set()
+        self._changed = threading.Condition()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
         self._socket.close()
+
+    def hush(self, connection):
+        """Nothing more is said on ``connection``, unless the client asks again."""
+        with self._changed:
+            self._speaking.discard(connection)
+            self._changed.notify_all()
 
     def _accept(self):
         with contextlib.suppress(OSError):
@@ -65,15 +84,25 @@ class Server:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
-        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:
-            connection.settimeout(20)
-            while (wire := self._read(connection, stream)) is not None:
-                act = BEHAVIOURS.get(wire.path.split("/")[1], sound)
-                if act(wire) is False:
-                    break
+        try:
+            with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:
+                connection.settimeout(LONGEST)
+                while (wire := self._read(connection, stream)) is not None:
+                    self._speaking.add(connection)
+                    act = BEHAVIOURS.get(wire.path.split("/")[1], sound)
+                    goes_on = act(wire) is not False
+                    wire.flush()
+                    if not goes_on:
+                        break
+                    self.hush(connection)
+        finally:
+            self.hush(connection)  # now that it is closed
 
     def _read(self, connection, stream):
         line = stream.readline()
+        if line == SETTLED:
+            self._settle(connection)
+            return None
         if not line:
             return None
         method, path, _ = line.decode("latin-1").split(" ", 2)
@@ -92,16 +121,36 @@ class Server:
         stream.read(length)
         return Wire(self, connection, method, path)
 
+    def _settle(self, connection):
+        """Answer what is no call; connections are taken in the order they came in, so all before it are counted."""
+        self.connections -= 1
+        with self._changed:
+            self._changed.wait_for(lambda: not self._speaking, LONGEST)
+        connection.sendall(b"%d\n" % self.connections)
+
 
 class Wire:
-    """One request, and the socket to answer it on."""
+    """One request, and the socket to answer it on.
+
+    What is sent goes out together where a behaviour does not flush in between: that a client has read it when the end
+    comes is then no race. (Linux hands over what arrived before a reset, then tells of that.)
+    """
 
     def __init__(self, server, connection, method, path):
         self.server = server
         self.method = method
         self.path = path
-        self.send = connection.sendall
         self._connection = connection
+        self._held = b""
+
+    def send(self, data):
+        self._held += data
+        if len(self._held) > MOST_HELD:
+            self.flush()
+
+    def flush(self):
+        held, self._held = self._held, b""
+        self._connection.sendall(held)
 
     def head(self, *fields, status="200 OK", version="1.1"):
         self.send("\r\n".join([f"HTTP/{version} {status}", *fields, "", ""]).encode("latin-1"))
@@ -125,11 +174,13 @@ class Wire:
         self.end()
 
     def reset(self):
-        time.sleep(0.05)  # what was sent is read first
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return False
 
     def until_left(self):
+        """Say nothing more, and keep the connection for as long as the client does."""
+        self.flush()
+        self.server.hush(self._connection)
         with contextlib.suppress(OSError):
             while self._connection.recv(1000):
                 pass
@@ -410,6 +461,7 @@ def odd_headers(wire):
 def continues(wire):
     """100 before the answer."""
     wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+    wire.flush()
     wire.whole()
 
 
@@ -482,7 +534,6 @@ def bad_chunk_size(wire):
 def early_answer(wire):
     """Answers before the request is read."""
     wire.whole(ANSWER, "connection: close")
-
     return wire.until_left()
 
 
@@ -529,15 +580,18 @@ def drips(wire):
     wire.begin()
     for byte in FIRST + CHUNK:
         wire.piece(bytes([byte]))
-    wire.piece(LAST + END)
+        wire.flush()
+    wire.piece(LAST + PADDING + END)
     wire.end()
 
 
 @behaviour
 def drips_in_head(wire):
     """Head and body byte by byte, without chunks."""
-    for byte in b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(ANSWER) + ANSWER:
+    for byte in b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(ANSWER + PADDING) + ANSWER:
         wire.send(bytes([byte]))
+        wire.flush()
+    wire.send(PADDING)
 
 
 @behaviour

@@ -1,12 +1,12 @@
 """Every way to read an answer, by every client: what `test_hostile` compares with and without us."""
 
 import asyncio
-import contextlib
 import hashlib
 import re
-import time
+import socket
 
 import aiohttp
+import hostile
 import httpx
 import httpx2
 import openai
@@ -16,10 +16,22 @@ import urllib3
 CHAT = "/v1/chat/completions"
 BODY = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
 SOME = 20
+TURNS = 10
+"""Of an event loop: each reads once from every socket that has something."""
 
 
-ARRIVED = 0.02
-"""After so long what an answer has left is here [s]: whether a connection is used again hangs on that."""
+def settled(base):
+    """Wait until the server has said all that it is going to say; how many connections it has had."""
+    with socket.create_connection(base.removeprefix("http://").split(":"), hostile.LONGEST) as connection:
+        connection.sendall(hostile.SETTLED)
+        return int(connection.makefile().readline())
+
+
+async def _settled(base):
+    """The same, and have the event loop take it all."""
+    await asyncio.to_thread(settled, base)
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 class Seen:
@@ -30,6 +42,7 @@ class Seen:
         self.size = 0
         self.error = None
         self.next = None
+        """What the call after it got over the same client: its status, or the exception."""
         self._digest = hashlib.sha256()
 
     def take(self, data):
@@ -45,7 +58,7 @@ def tell(error):
     chain = []
     while error is not None and len(chain) < 9:
         text = re.sub(r"0x[0-9a-f]+|scope [0-9a-f]+|\('127\.0\.0\.1', \d+\)", "X", str(error))
-        chain.append((type(error).__qualname__, text[:2000]))
+        chain.append((type(error).__module__, type(error).__qualname__, text))
         error = error.__cause__ or error.__context__
     return chain
 
@@ -61,14 +74,14 @@ def _encode(pieces):
 OF_HTTPX = {
     "bytes": lambda response: response.iter_bytes(),
     "raw": lambda response: response.iter_raw(),
-    "lines": lambda response: response.iter_lines(),
+    "lines": lambda response: (line + "\n" for line in response.iter_lines()),
     "left": lambda response: [next(response.iter_raw(SOME), b"")],
     "unread": lambda _response: (),
 }
 OF_REQUESTS = {
     "content": lambda response: [response.content],
     "pieces": lambda response: response.iter_content(SOME * 10),
-    "lines": lambda response: response.iter_lines(),
+    "lines": lambda response: (line + b"\n" for line in response.iter_lines()),
     "left": lambda response: [next(response.iter_content(SOME), b"")],
     "unread": lambda _response: (),
 }
@@ -95,11 +108,14 @@ def of_httpx(library, how, base, path, wait):
                     for piece in _encode(OF_HTTPX[how](response)):
                         seen.take(piece)
                     if how == "left":
-                        time.sleep(ARRIVED)
+                        settled(base)
         except Exception as error:  # noqa: BLE001 - what the user gets is what is compared
             seen.error = tell(error)
-        with contextlib.suppress(library.HTTPError):
+        settled(base)
+        try:
             seen.next = client.post("/sound_whole" + CHAT, json=BODY).status_code
+        except Exception as error:  # noqa: BLE001
+            seen.next = tell(error)
     return seen.told()
 
 
@@ -115,7 +131,9 @@ async def _of_httpx_async(library, how, base, path, wait):
                 seen.take(response.content)
             elif how == "cancelled":
                 async with asyncio.timeout(wait / 2):
-                    seen.take((await client.post(path, json=BODY, timeout=10)).content)
+                    response = await client.post(path, json=BODY, timeout=10)
+                    seen.head = response.status_code, head_of(response), len(response.history)
+                    seen.take(response.content)
             else:
                 async with client.stream("POST", path, json=BODY) as response:
                     seen.head = response.status_code, head_of(response)
@@ -123,12 +141,15 @@ async def _of_httpx_async(library, how, base, path, wait):
                     async for piece in pieces:
                         seen.take(piece)
                         if how == "left":
-                            await asyncio.sleep(ARRIVED)
+                            await _settled(base)
                             break
         except Exception as error:  # noqa: BLE001
             seen.error = tell(error)
-        with contextlib.suppress(library.HTTPError):
+        await _settled(base)
+        try:
             seen.next = (await client.post("/sound_whole" + CHAT, json=BODY)).status_code
+        except Exception as error:  # noqa: BLE001
+            seen.next = tell(error)
     return seen.told()
 
 
@@ -158,21 +179,21 @@ async def _of_aiohttp(how, base, path, wait):
                     async for line in response.content:
                         seen.take(line)
                 if how in {"left", "unread"}:
-                    await asyncio.sleep(ARRIVED)
+                    await _settled(base)
         except Exception as error:  # noqa: BLE001
             seen.error = tell(error)
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        await _settled(base)
+        try:
             async with session.post("/sound_whole" + CHAT, json=BODY) as response:
                 await response.read()
                 seen.next = response.status
+        except Exception as error:  # noqa: BLE001
+            seen.next = tell(error)
     return seen.told()
 
 
 def of_aiohttp(*arguments):
-    try:
-        return asyncio.run(asyncio.wait_for(_of_aiohttp(*arguments), LONGEST))
-    except TimeoutError:
-        return ("hangs",)  # aiohttp does now and then, where a server says what nobody asked for
+    return asyncio.run(asyncio.wait_for(_of_aiohttp(*arguments), LONGEST))
 
 
 def of_requests(how, base, path, wait):
@@ -185,11 +206,14 @@ def of_requests(how, base, path, wait):
                 for piece in OF_REQUESTS[how](response):
                     seen.take(piece)
                 if how in {"left", "unread"}:
-                    time.sleep(ARRIVED)
+                    settled(base)
         except Exception as error:  # noqa: BLE001
             seen.error = tell(error)
-        with contextlib.suppress(requests.RequestException):
+        settled(base)
+        try:
             seen.next = session.post(base + "/sound_whole" + CHAT, json=BODY, timeout=wait).status_code
+        except Exception as error:  # noqa: BLE001
+            seen.next = tell(error)
     return seen.told()
 
 
@@ -203,14 +227,17 @@ def of_urllib3(how, base, path, wait):
             for piece in OF_URLLIB3[how](response):
                 seen.take(piece)
             if how in {"left", "unread"}:
-                time.sleep(ARRIVED)
+                settled(base)
         except Exception as error:  # noqa: BLE001
             seen.error = tell(error)
         finally:
             if response is not None:
                 response.close() if how == "unread" else response.release_conn()
-        with contextlib.suppress(urllib3.exceptions.HTTPError):
+        settled(base)
+        try:
             seen.next = pool.request("POST", base + "/sound_whole" + CHAT, json=BODY).status
+        except Exception as error:  # noqa: BLE001
+            seen.next = tell(error)
     return seen.told()
 
 

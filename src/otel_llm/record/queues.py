@@ -7,6 +7,7 @@ and told by hand alike. Nothing here takes a lock: a ticket may be dropped by th
 import itertools
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -79,18 +80,18 @@ class Queue:
         self._waiting = {}
 
 
-class _Block:
+class _Block(ABC):
     """``with`` and ``async with`` in one."""
 
     __slots__ = ()
 
-    def __enter__(self) -> Self:
-        raise NotImplementedError
+    @abstractmethod
+    def __enter__(self) -> Self: ...
 
+    @abstractmethod
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        raise NotImplementedError
+    ) -> None: ...
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -164,8 +165,11 @@ class Ticket(_Block):
                 _leave(self._tokens.pop())
 
     def __del__(self) -> None:
-        if self._waited is None:
-            self._queue.drop(self._number)
+        try:
+            if self._waited is None:
+                self._queue.drop(self._number)
+        except Exception as fault:  # noqa: BLE001 - the boundary, cheaper than `guard`
+            boundary.swallow("queue.drop", fault)
 
 
 def _leave(token: Token[Waited | None]) -> None:
