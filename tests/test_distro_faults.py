@@ -16,7 +16,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOMS = (
-    *("otel_llm.distro", "otel_llm.leaving", "otel_llm.record.transport"),
+    *("otel_llm.distro", "otel_llm.exporting", "otel_llm.leaving", "otel_llm.record.transport"),
     *("otel_llm.probe.sightings", "otel_llm.probe.reporter", "otel_llm.alert.processor"),
 )
 AT_ONCE = 4

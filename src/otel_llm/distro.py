@@ -9,8 +9,8 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +23,7 @@ from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider, id_generator
 
-from otel_llm import boundary, config, leaving, logs, semconv, upkeep
+from otel_llm import boundary, config, exporting, leaving, logs, semconv, upkeep
 from otel_llm.alert.processor import AlertProcessor
 from otel_llm.alert.settings import Config as AlertConfig
 from otel_llm.gate import importing
@@ -39,11 +39,6 @@ from otel_llm.record import content, peers, transport
 from otel_llm.record.ids import IdGenerator
 from otel_llm.record.sampling import RecordInferences
 from otel_llm.store import database, exporters
-from otel_llm.store.origin import HEADER, origin
-
-SIGNALS: Final = ("traces", "metrics", "logs")
-STORE: Final = "sqlite"
-"""The store's name among the exporters."""
 
 _SHORTEST_INTERVAL: Final = 0.1
 """Between two collections of metrics into the store, whatever the setting says [s]."""
@@ -57,7 +52,6 @@ _EXIT_BUDGET: Final = 1.0
 _LAST_BURST: Final = 0.6
 """Most time that forwarding may take of it [s]: what it does not send is in the store for the next process."""
 
-_OTLP: Final = frozenset({"otlp", "otlp_proto_http", "otlp_proto_grpc"})
 _OTLP_MODULE: Final = "opentelemetry.exporter.otlp."
 
 _lock = threading.RLock()
@@ -78,8 +72,10 @@ class Configurator(_OTelSDKConfigurator):
             defaults: dict[str, str] = {}
             with boundary.guard("distro.defaults"):
                 chosen = _settings(None)
-                defaults = _defaults(os.environ, forwarded(chosen, os.environ)) | _origins(os.environ, chosen)
-            with _environment(defaults):
+                defaults = exporting.for_sdk(os.environ, _forwarded(chosen))
+                if chosen.store.enabled and chosen.store.path:
+                    defaults |= exporting.origins(os.environ, Path(chosen.store.path))
+            with exporting.environment(defaults):
                 super()._configure(**settings)  # type: ignore[no-untyped-call]
         with boundary.guard("distro.leaving"):
             # Providers that we set up, before the store is added: the store bounds itself.
@@ -206,7 +202,7 @@ def _attach_store(settings: config.Settings) -> None:
         "logs": get_logger_provider(),
     }
     for signal, provider in providers.items():
-        if _attached.get(signal) is provider or STORE not in exporter_names(signal, os.environ):
+        if _attached.get(signal) is provider or exporting.STORE not in exporting.names(signal, os.environ):
             continue
         if signal == "traces" and hasattr(provider, "add_span_processor"):
             provider.add_span_processor(exporters.StoreSpanProcessor(store))
@@ -226,7 +222,7 @@ def _attach_forwarding(settings: config.Settings) -> None:
     if not settings.forward or store is None or "forwarders" in _attached:
         return
     _attached["forwarders"] = ()
-    signals = [signal for signal in forwarded(settings, os.environ) if signal in _attached]
+    signals = [signal for signal in _forwarded(settings) if signal in _attached]
     if not signals:
         boundary.logger.warning("forward: expected OTEL_EXPORTER_OTLP_ENDPOINT or one of its like; nothing is sent")
         return
@@ -253,8 +249,7 @@ def _attach_probe(settings: config.Settings) -> None:
     accounts = Accounts(_upkeep.fates, _upkeep.depths, _upkeep.joined)
     offers = sources.offered(settings.probe, sightings, _loops, accounts)
     ends = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
-    kept = settings.store.path if settings.store.enabled and STORE in exporter_names("metrics", os.environ) else None
-    place = "\n".join((kept or "", *(os.environ.get(name, "") for name in ends)))
+    place = "\n".join((_kept(settings, "metrics") or "", *(os.environ.get(name, "") for name in ends)))
     observer = Observer(offers, interval=max(settings.probe.interval, _SHORTEST_INTERVAL), reporter=Reporter(place))
     observer.register(provider.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION))
     _attached.update(probed=provider, observer=observer)
@@ -315,12 +310,11 @@ def _load_engine(settings: config.Settings) -> None:
             from otel_llm.store.ledger import SqliteLedger  # noqa: PLC0415
 
             outlet = _outlet(settings.alerts)
-        alerts, path = settings.alerts, settings.store.path
-        kept = path is not None and settings.store.enabled and STORE in exporter_names("traces", os.environ)
+        alerts, path = settings.alerts, _kept(settings, "traces")
         judge = engine.Engine(
             _attached["processor"],
             engine.load_rules(alerts.rules, defaults=alerts.defaults, webhook=alerts.webhook),
-            ledger=_ledger(settings, partial(SqliteLedger, Path(path), clock.boot()) if kept and path else None),
+            ledger=_ledger(settings, partial(SqliteLedger, Path(path), clock.boot()) if path else None),
             outlet=outlet,
             file=alerts.rules,
             gauge_interval=settings.probe.interval,
@@ -389,74 +383,15 @@ def _register_exit() -> None:
         atexit.register(_leave)
 
 
-def exporter_names(signal: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The exporters of a signal: what the user named, else the store, and OTLP beside it where an endpoint is set.
-
-    Args:
-        signal: ``traces``, ``metrics`` or ``logs``.
-        environ: Environment variables.
-    """
-    named = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip()
-    if named:
-        return tuple(name.strip() for name in named.split(",") if name.strip())
-    general, own = "OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
-    # Without an endpoint OTLP would retry against a port where nobody listens, and hold the exit for seconds.
-    return (STORE, "otlp") if environ.get(general) or environ.get(own) else (STORE,)
+def _kept(settings: config.Settings, signal: str) -> str | None:
+    """The store that keeps ``signal``, if any."""
+    is_named = exporting.STORE in exporting.names(signal, os.environ)
+    return settings.store.path if settings.store.enabled and is_named else None
 
 
-def forwarded(settings: config.Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The signals that go out of the store instead of through the SDK's OTLP exporter: those meant for both.
-
-    Args:
-        settings: Of this process.
-        environ: Environment variables.
-    """
-    if not (settings.forward and settings.store.enabled):
-        return ()
-    named = {signal: frozenset(exporter_names(signal, environ)) for signal in SIGNALS}
-    return tuple(signal for signal, names in named.items() if STORE in names and names & _OTLP)
-
-
-def _defaults(environ: Mapping[str, str], forwarded: Collection[str] = ()) -> dict[str, str]:
-    """What the SDK is to read while it sets itself up; the store is attached by us and left out."""
-    named = {}
-    for signal in SIGNALS:
-        left_out = {STORE, *(_OTLP if signal in forwarded else ())}
-        others = [name for name in exporter_names(signal, environ) if name not in left_out]
-        named[f"OTEL_{signal.upper()}_EXPORTER"] = ",".join(others) or "none"
-    named["OTEL_EXPORTER_OTLP_PROTOCOL"] = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
-    return named
-
-
-def _origins(environ: Mapping[str, str], settings: config.Settings) -> dict[str, str]:
-    """Headers that say which store has it already, for what goes to this machine: to ``otel-llm receive``, perhaps."""
-    if not (settings.store.enabled and settings.store.path):
-        return {}
-    headers = {}
-    for signal in SIGNALS:
-        general, own = "OTEL_EXPORTER_OTLP_", f"OTEL_EXPORTER_OTLP_{signal.upper()}_"
-        endpoint = environ.get(f"{own}ENDPOINT") or environ.get(f"{general}ENDPOINT") or ""
-        local = endpoint.partition("://")[2].startswith(("localhost", "127.", "[::1]"))
-        if local and STORE in exporter_names(signal, environ):
-            given = environ.get(f"{own}HEADERS") or environ.get(f"{general}HEADERS")
-            mark = f"{HEADER}={origin(Path(settings.store.path))}"
-            headers[f"{own}HEADERS"] = f"{given},{mark}" if given else mark
-    return headers
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Have ``values`` in the environment for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def _forwarded(settings: config.Settings) -> tuple[str, ...]:
+    """The signals that go out of the store instead of through the SDK's OTLP exporter."""
+    return exporting.for_both(os.environ) if settings.forward and settings.store.enabled else ()
 
 
 def instrument(
