@@ -76,8 +76,8 @@ def test_the_readme_shows_the_demo_in_its_order():
     names = [*re.findall(r'"(\w+)"', examples[1]), "embeddings"]
     expected = [f"opentelemetry-instrument python examples/{name}.py" for name in names]
     assert shown[: len(names)] == expected
-    assert shown[len(names)] == "otel-llm summary --by model"
-    assert shown[len(names) + 1].startswith("otel-llm calls show ")
+    assert shown[len(names) : len(names) + 2] == ["otel-llm summary --by model", "otel-llm system"]
+    assert shown[len(names) + 2].startswith("otel-llm calls show ")
 
 
 def test_every_example_is_part_of_the_demo():
