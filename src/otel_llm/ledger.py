@@ -19,6 +19,9 @@ LEASE: Final = 3.0
 CLAIM: Final = 15.0
 """How long a process that sends a message has it to itself [s]; more than a try may take."""
 
+PAGE: Final = 400
+"""Slots that a ledger tells at once, where more wait; what is made of them at once is bounded thereby."""
+
 MOST_ROWS: Final = 10_000
 """Messages that may wait; beyond, the oldest repeats go first and are counted."""
 
@@ -203,7 +206,10 @@ class Ledger(Protocol):
         ...
 
     def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
-        """What others told after mark ``since``, and the next mark; 0 is the beginning."""
+        """A page of what others told after mark ``since``, and the next mark; 0 is the beginning.
+
+        Where the mark stays as it was there is no more.
+        """
         ...
 
     def kept(self) -> Sequence[Kept]:

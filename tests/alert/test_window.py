@@ -71,7 +71,7 @@ def test_slots_of_others_count_and_their_newest_word_replaces_the_one_before():
     for attempts in (1, 4):
         other = Slot()
         other.attempts = attempts
-        window.replace("worker", 10, other)
+        window.replace(("worker", 10), other, 10)
     assert window.read(10, 300.0).attempts == 5
 
 

@@ -65,6 +65,20 @@ def test_slots_are_told_on_each_host_s_own_clock_and_replaced(hosts):
     assert a.ledger.shared(0, "a")[0] == []
 
 
+def test_much_that_was_told_comes_page_by_page_and_each_slot_once(hosts):
+    a, b = hosts
+    a.share(), b.share()
+    for begin in range(0, 900, 300):
+        a.share(*(a.slot([number], ago=5.0 * number, reach=2000) for number in range(begin, begin + 300)))
+    pages, mark, before = [], 0, None
+    while mark != before:
+        before = mark
+        told, mark = b.ledger.shared(mark, "b")
+        pages.append([one.content[0] for one in told])
+    assert sorted(sum(pages, [])) == list(range(900))
+    assert [len(page) for page in pages] == [600, 300, 0]  # whole marks, of which there are three
+
+
 def test_what_is_kept_is_known_to_all_hosts_and_written_down_there(hosts):
     a, b = hosts
     a.share(), b.share()

@@ -151,12 +151,20 @@ class Board:
                     window.slot(int(at / SLOT)).measure(metric, value)
                     series.folded += not kept
 
-    def replace(self, group: Group, key: tuple[str, ...], worker: str, number: int, slot: Slot) -> None:
-        """What another process of the host holds."""
+    def replace(self, group: Group, key: tuple[str, ...], told: tuple[str, int], slot: Slot, now: int) -> None:
+        """What another worker holds.
+
+        Args:
+            group: Of its series.
+            key: The series.
+            told: The worker, and the slot's number.
+            slot: What is in it.
+            now: The number of the slot that is open now.
+        """
         series = self.series.get(group)
         if series is not None:
             window, kept = self._window(series, key)
-            window.replace(worker, number, slot)
+            window.replace(told, slot, now)
             series.folded += not kept
 
     def forget_others(self) -> None:

@@ -29,7 +29,7 @@ from otel_llm.alert.schema import RuleSet
 from otel_llm.alert.signal import attempt
 from otel_llm.alert.state import Alert
 from otel_llm.alert.window import FINE, OTHER, SLOT, Slot
-from otel_llm.ledger import Kept, Ledger, LedgerMovedError, Message, Row, Shared
+from otel_llm.ledger import PAGE, Kept, Ledger, LedgerMovedError, Message, Row, Shared
 
 STEP: Final = 1.0
 """How often the thread takes up, shares and looks whether a rule is due [s]."""
@@ -408,7 +408,7 @@ class Engine:
             life.restored, life.mark = False, 0
             return
         ended = [] if life.restored else self._restore(life, ledger, now, wall)
-        self._absorb(life, ledger)
+        self._absorb(life, ledger, now)
         self._commit(life, ledger, epoch, [*ended, *life.judge.tick(now, wall)], now, wall)
 
     def _share(self, life: _Life, ledger: Ledger, now: float) -> None:
@@ -427,14 +427,21 @@ class Engine:
         ledger.share(slots, now)
         life.shared_from = int(now / SLOT)
 
-    def _absorb(self, life: _Life, ledger: Ledger) -> None:
-        if life.mark == 0:
+    def _absorb(self, life: _Life, ledger: Ledger, now: float) -> None:
+        """Take in what others told since, page by page: at the beginning that is six hours of every worker."""
+        beginning = life.mark == 0
+        if beginning:
             life.board.forget_others()
-        others, life.mark = ledger.shared(life.mark, life.worker)
-        for other in others:
-            group = life.groups.get(other.group)
-            if group is not None and other.boot == life.boot:
-                life.board.replace(group, other.key, other.worker, other.number, Slot.unpack(other.content))
+        while True:
+            mark = life.mark
+            others, life.mark = ledger.shared(mark, life.worker)
+            for other in others:
+                group = life.groups.get(other.group)
+                if group is not None and other.boot == life.boot:
+                    slot = Slot.unpack(other.content)
+                    life.board.replace(group, other.key, (other.worker, other.number), slot, int(now / SLOT))
+            if life.mark == mark or not (beginning or len(others) >= PAGE // 2):
+                return
 
     def _restore(self, life: _Life, ledger: Ledger, now: float, wall: float) -> list[Change]:
         """Take up what was kept; gives the ends of alerts whose rules are gone."""

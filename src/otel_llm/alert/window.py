@@ -207,9 +207,15 @@ class Window:
             self._open = slot
         return slot
 
-    def replace(self, worker: str, number: int, slot: Slot) -> None:
-        """What another process holds in its slot ``number``; the newest word counts, and all are said once."""
-        self._others[worker, number] = slot
+    def replace(self, told: tuple[str, int], slot: Slot, now: int) -> None:
+        """What another worker holds in the slot of that number; the newest word counts, and all are said once.
+
+        Of old slots only their minute is kept, and nothing is said of them twice.
+        """
+        if told[1] < self._oldest(now):
+            self._age(told[1], slot)
+        else:
+            self._others[told] = slot
 
     def forget_others(self) -> None:
         """Forget what other processes hold: it will be said anew."""
@@ -232,9 +238,7 @@ class Window:
         """Forget what no window reaches any more."""
         oldest = self._oldest(now)
         for key in [key for key in self._others if key[1] < oldest]:
-            slot = self._others.pop(key)
-            if self._reach > FINE:
-                self._others_minutes.setdefault(key[1] // _SLOTS_A_MINUTE, Slot()).merge(slot)
+            self._age(key[1], self._others.pop(key))
         self._forget(now)
 
     def is_empty(self) -> bool:
@@ -252,6 +256,11 @@ class Window:
             for minute, slot in minutes.items():
                 if first <= minute * _SLOTS_A_MINUTE <= last:
                     yield slot
+
+    def _age(self, number: int, slot: Slot) -> None:
+        """Keep of another worker's slot what long windows read."""
+        if self._reach > FINE:
+            self._others_minutes.setdefault(number // _SLOTS_A_MINUTE, Slot()).merge(slot)
 
     def _oldest(self, now: int) -> int:
         """The first fine slot that is kept."""

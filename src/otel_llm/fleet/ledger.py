@@ -139,7 +139,7 @@ class FleetLedger:
                 self._published = self._line.post(self._publish)
 
     def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
-        """What others told after mark ``since``, and the next mark; 0 is the beginning."""
+        """A page of what others told after mark ``since``, and the next mark; 0 is the beginning."""
         self._check()
         return (
             self._try(lambda: self._remote.shared(since, not_by)) if self.joined else self._local.shared(since, not_by)

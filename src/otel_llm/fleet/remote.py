@@ -19,7 +19,7 @@ import msgspec
 from otel_llm.fleet import merge, scripts
 from otel_llm.fleet.keys import FLEETS, Keys
 from otel_llm.fleet.line import Line
-from otel_llm.ledger import CLAIM, MOST_ROWS, SLOT, Kept, LedgerError, Outcome, Row, Shared, Silence
+from otel_llm.ledger import CLAIM, MOST_ROWS, PAGE, SLOT, Kept, LedgerError, Outcome, Row, Shared, Silence
 
 LEASE: Final = 2.0
 """How long a judge is trusted without a sign of life [s]; with one more for the next one to ask, three."""
@@ -30,7 +30,6 @@ _FINE: Final = 900.0
 _SPARE: Final = 15.0
 """Slots outlive the last window that reaches them by this [s]."""
 
-_AT_ONCE: Final = 400
 _MOST_DUE: Final = 2_000
 _RESTING_KEPT: Final = 86_400.0
 """An alert at rest is remembered this long [s]."""
@@ -152,23 +151,19 @@ class Remote:
         return _sight(self._ask(scripts.SHARE, keys, said))
 
     def shared(self, since: int, not_by: str) -> tuple[list[Shared], int]:
-        """What others told after mark ``since``, and the next mark; 0 is the beginning."""
-        marks = self._keys.of("marks")
-        found: list[tuple[bytes, float]] = self._line.ask(
-            lambda redis: redis.zrangebyscore(marks, f"({since}", "+inf", withscores=True)
-        )
+        """A page of what others told after mark ``since``, and the next mark; 0 is the beginning."""
+        found = self._line.ask(lambda redis: _marked(redis, self._keys.of("marks"), since))
         mark = max([max(since, 1), *(int(score) for _, score in found)])
         names = [member.decode() for member, _ in found]
         wanted = [name for name in names if name.rpartition(":")[0] != not_by]
+        if not wanted:
+            return [], mark
+        blobs = self._ask_for([self._keys.of(kind, name) for kind in ("slot", "long") for name in wanted])
         others: list[Shared] = []
-        for begin in range(0, len(wanted), _AT_ONCE):
-            some = wanted[begin : begin + _AT_ONCE]
-            keys = [self._keys.of(kind, name) for kind in ("slot", "long") for name in some]
-            blobs = self._ask_for(keys)
-            for name, whole, long in zip(some, blobs[: len(some)], blobs[len(some) :], strict=True):
-                blob = whole or long
-                if blob is not None:
-                    others += self._read_slots(name.rpartition(":")[0], blob)
+        for name, whole, long in zip(wanted, blobs[: len(wanted)], blobs[len(wanted) :], strict=True):
+            blob = whole or long
+            if blob is not None:
+                others += self._read_slots(name.rpartition(":")[0], blob)
         return others, mark
 
     def _ask_for(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -325,6 +320,18 @@ class Remote:
         if sha is None:
             sha = self._shas[script] = hashlib.sha1(script.encode()).hexdigest()  # noqa: S324 - Redis's own name for it
         return sha
+
+
+def _marked(redis: Any, marks: str, since: int) -> list[tuple[bytes, float]]:
+    """A page of the slots after ``since``, with their marks: whole ones, for a worker tells several under one mark."""
+    found: list[tuple[bytes, float]] = redis.zrangebyscore(marks, f"({since}", "+inf", 0, PAGE, withscores=True)
+    if len(found) < PAGE:
+        return found
+    last = found[-1][1]
+    return [
+        *(one for one in found if one[1] < last),
+        *redis.zrangebyscore(marks, int(last), int(last), withscores=True),
+    ]
 
 
 def _sight(told: Sequence[Any]) -> Sight:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from otel_llm.ledger import CLAIM, LEASE, MOST_ROWS, Kept, LedgerError, Message, Outcome, Row, Shared, Silence
+from otel_llm.ledger import CLAIM, LEASE, MOST_ROWS, PAGE, Kept, LedgerError, Message, Outcome, Row, Shared, Silence
 from otel_llm.store.connection import BusyError, Connection, NewerSchemaError
 from otel_llm.store.gate import gate
 
@@ -115,12 +115,12 @@ class SqliteLedger:
                     self._connection.checkpoint(limit=_LOG)
 
     def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
-        """What others told after mark ``since``, and the next mark; 0 is the beginning."""
+        """A page of what others told after mark ``since``, and the next mark; 0 is the beginning."""
         with self._sqlite() as sqlite:
             rows = sqlite.execute(
                 "SELECT id, worker, series, key, number, until, boot, content FROM alert_slots"
-                " WHERE id > ? ORDER BY id",
-                (since,),
+                " WHERE id > ? ORDER BY id LIMIT ?",
+                (since, PAGE),
             ).fetchall()
         others = [
             Shared(
