@@ -14,19 +14,27 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from otel_llm.fleet.keys import Keys
+from otel_llm.fleet.reading import Window
 from otel_llm.store.query import Filter, Reader
 from parts.ports import free_ports, is_open
 from parts.processes import started
+from parts.sink import sink
 
 HERE = Path(__file__).parent / "hosts"
 BIN = Path(sys.executable).parent
 INSTRUMENT = str(BIN / "opentelemetry-instrument")
 EXIT_WITHIN = 8.0
 """[s] Servers take their time; what is ours of it is 2 s."""
+
+TOLD_WITHIN = 20.0
+"""[s] Forwarding looks once a second, and who takes over every other one; the rest is a machine that is shared."""
 
 
 class Model(http.server.BaseHTTPRequestHandler):
@@ -150,9 +158,9 @@ def visit(port, names):
     return pids
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("server", SERVERS)
-def test_every_call_of_a_server_s_workers_is_stored_once(place, server):
+@contextmanager
+def serving(place, server):
+    """A server that has answered `REQUESTS`, and the processes that did; it is told to end at the end of the block."""
     (port,) = free_ports(1)
     command = [part.format(port=port) for part in SERVERS[server]]
     log = place.folder / "log"
@@ -162,20 +170,98 @@ def test_every_call_of_a_server_s_workers_is_stored_once(place, server):
         ready=lambda: is_open(port),
         environ=place.environ,
     ) as process:
+        pids = set()
         threads = [
-            threading.Thread(target=visit, args=(port, [f"{way}-{number}" for number in range(REQUESTS // 2)]))
+            threading.Thread(
+                target=lambda way=way: pids.update(visit(port, [f"{way}-{n}" for n in range(REQUESTS // 2)]))
+            )
             for way in ("a", "b")
         ]
         for one in threads:
             one.start()
         for one in threads:
             one.join()
+        yield pids
         ending = time.monotonic()
         process.terminate()
         process.wait(EXIT_WITHIN)
         assert time.monotonic() - ending < EXIT_WITHIN
     assert "Traceback" not in log.read_text()
+
+
+def settled(wanted, look):
+    """What ``look`` gives, once that is ``wanted`` or it is too late."""
+    deadline = time.monotonic() + TOLD_WITHIN
+    while (found := look()) != wanted and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", SERVERS)
+def test_every_call_of_a_server_s_workers_is_stored_once(place, server):
+    with serving(place, server):
+        pass
     assert_all_stored_once(place, REQUESTS)
+
+
+def delivered(backend):
+    """How often each call has reached the backend."""
+    return collections.Counter(
+        attribute.value.string_value
+        for span in backend.spans()
+        for attribute in span.attributes
+        if attribute.key == "gen_ai.response.id"
+    )
+
+
+@pytest.fixture
+def backend(place):
+    """Where what is stored is forwarded to."""
+    with sink() as made:
+        place.environ |= {"OTEL_LLM_FORWARD": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": made.url}
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "server", ["gunicorn-sync-max-requests", "gunicorn-gevent", "gunicorn-gevent-preload", "uwsgi"]
+)
+def test_every_call_of_a_server_s_workers_is_forwarded_once(place, backend, server):
+    with serving(place, server):
+        wanted = dict.fromkeys(place.written(), 1)
+        assert len(wanted) == REQUESTS
+        assert settled(wanted, lambda: delivered(backend)) == wanted
+    assert delivered(backend) == wanted  # nor anything more at the end
+    assert_all_stored_once(place, REQUESTS)
+
+
+def told(redis):
+    """How often each call is in the stream for other hosts."""
+    events = [msgspec.json.decode(fields[b"call"]) for _, fields in redis.xrange(Keys("web/default").of("calls"))]
+    return collections.Counter(event["attributes"]["gen_ai.response.id"] for event in events)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["gunicorn-gthread-preload", "gunicorn-gevent-preload"])
+def test_workers_forked_from_a_process_that_is_in_a_fleet_are_in_it_too(place, redis_server, server):
+    place.environ |= {
+        "OTEL_LLM_REDIS_URL": redis_server.url,
+        "OTEL_SERVICE_NAME": "web",
+        "CALL_AT_LOAD": "2",
+    }
+    fleet = Keys("web/default")
+    window = Window(redis_server.url)
+    with redis_server.client() as redis, serving(place, server) as pids:
+        wanted = dict.fromkeys(place.written(), 1)
+        assert len(wanted) == REQUESTS + 1
+        assert settled(wanted, lambda: told(redis)) == wanted
+        seen = window.members(fleet)
+        processes = {int(name.rpartition(" ")[2]) for name in seen.processes}
+        assert len(processes) == len(pids) + 1
+        assert pids < processes
+        assert seen.judge in seen.processes
+    assert_all_stored_once(place, REQUESTS + 1)
 
 
 @pytest.mark.slow
@@ -202,15 +288,23 @@ def test_every_call_is_stored_once_when_a_server_is_told_to_reload(place):
     assert_all_stored_once(place, 6 + 4 * number)
 
 
-@pytest.mark.slow
-def test_every_task_of_a_worker_of_celery_is_stored_once_where_each_has_a_process_of_its_own(place):
+TASKS = 6
+
+
+EACH_ITS_OWN = ("--max-tasks-per-child", "1")
+"""Every task has a process of its own."""
+
+
+@contextmanager
+def celery_at_work(place, *options):
+    """A worker of Celery that has done `TASKS`; it is told to end with the block."""
     broker = place.folder / "broker"
     (broker / "control").mkdir(parents=True)
     place.environ["BROKER"] = str(broker)
-    ask = "import tasks; [tasks.ask.delay(f'task-{number}') for number in range(6)]"
+    ask = f"import tasks; [tasks.ask.delay(f'task-{{number}}') for number in range({TASKS})]"
     done = run(place, sys.executable, "-c", ask)
     assert done.returncode == 0, done.stderr
-    worker = ["-A", "tasks", "worker", "--pool", "prefork", "-c", "2", "--max-tasks-per-child", "1", "-l", "WARNING"]
+    worker = ["-A", "tasks", "worker", "--pool", "prefork", "-c", "2", "-l", "WARNING", *options]
     log = place.folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -222,10 +316,47 @@ def test_every_task_of_a_worker_of_celery_is_stored_once_where_each_has_a_proces
         )
     try:
         deadline = time.monotonic() + 40
-        while len(place.written()) < 6 and time.monotonic() < deadline:
+        while len(place.written()) < TASKS and time.monotonic() < deadline:
             time.sleep(0.05)
+        yield
     finally:
         process.terminate()
         process.wait(EXIT_WITHIN * 2)
     assert "Traceback" not in log.read_text()
-    assert_all_stored_once(place, 6)
+
+
+@pytest.mark.slow
+def test_every_task_of_a_worker_of_celery_is_stored_once_where_each_has_a_process_of_its_own(place):
+    with celery_at_work(place, *EACH_ITS_OWN):
+        pass
+    assert_all_stored_once(place, TASKS)
+
+
+@pytest.mark.slow
+def test_every_task_of_a_worker_of_celery_is_forwarded_once(place, backend):
+    with celery_at_work(place):
+        wanted = dict.fromkeys(place.written(), 1)
+        assert len(wanted) == TASKS
+        assert settled(wanted, lambda: delivered(backend)) == wanted
+    assert delivered(backend) == wanted
+    assert_all_stored_once(place, TASKS)
+
+
+@pytest.mark.slow
+def test_tasks_of_celery_are_forwarded_where_each_has_a_process_of_its_own(place, backend):
+    with celery_at_work(place, *EACH_ITS_OWN):
+        wanted = set(place.written())
+        assert len(wanted) == TASKS
+        assert settled(wanted, lambda: set(delivered(backend))) == wanted
+    # Its pool kills them: what one had sent and not yet noted is sent again by the next.
+    assert delivered(backend).total() - TASKS <= TASKS
+    assert_all_stored_once(place, TASKS)
+
+
+@pytest.mark.slow
+def test_calls_of_pools_whose_workers_end_after_each_are_forwarded_once(place, backend):
+    done = run(place, INSTRUMENT, sys.executable, "programs.py", "pool")
+    assert done.returncode == 0, done.stderr
+    wanted = dict.fromkeys(place.written(), 1)
+    assert len(wanted) == PROGRAMS["pool"]
+    assert settled(wanted, lambda: delivered(backend)) == wanted

@@ -237,6 +237,7 @@ def _attach_forwarding(settings: config.Settings) -> None:
         boundary.logger.warning("forward: %s; nothing is sent there", fault)
     for forwarder in made:
         store.at_first(forwarder.start)
+        store.at_last(partial(forwarder.stop, _LAST_BURST))
     _attached["forwarders"] = _upkeep.forwarders = tuple(made)
 
 

@@ -1,6 +1,16 @@
-"""An application for WSGI and ASGI servers: each request is a call to the model, named by the path."""
+"""An application for WSGI and ASGI servers: each request is a call to the model, named by the path.
+
+``CALL_AT_LOAD`` has it call once while it is loaded, and wait so many seconds for what that begins in the background.
+"""
+
+import os
+import time
 
 from calling import call
+
+if os.environ.get("CALL_AT_LOAD"):
+    call("at-load")
+    time.sleep(float(os.environ["CALL_AT_LOAD"]))
 
 
 def wsgi(environ, start_response):

@@ -83,6 +83,7 @@ class Database:
         self._timers: list[Timer] = []
         self._writers: dict[int, Writer] = {}
         self._beginnings: list[Callable[[], object]] = []
+        self._endings: list[Callable[[], object]] = []
 
     def submit_span(self, span: ReadableSpan) -> bool:
         """Queue a finished span; ``False`` when it was refused (and counted)."""
@@ -132,6 +133,20 @@ class Database:
         self._beginnings.append(function)
         if os.getpid() in self._writers:
             function()
+
+    def at_last(self, function: Callable[[], object]) -> None:
+        """Call ``function`` where a process leaves by a door that skips `atexit`, once all is on disk.
+
+        Those are the doors of `multiprocessing`'s and Celery's workers; it must keep to some tenths of a second.
+        """
+        self._endings.append(function)
+
+    def leave(self) -> None:
+        """Go by such a door: flush, then what `at_last` was given."""
+        self.flush(_EXIT_BUDGET)
+        for end in self._endings if os.getpid() in self._writers else ():
+            with boundary.guard("store.leave"):
+                end()
 
     def close(self, timeout: float) -> bool:
         """Write what is queued, close the file, end the thread; ``False`` if ``timeout`` [s] came first.
@@ -205,17 +220,22 @@ def _flush_at_exit(database: Database) -> None:
     """Give what is queued a moment at exit; processes of `multiprocessing` and Celery leave by doors of their own."""
     reference = weakref.ref(database)
 
-    def flush(**_said: Any) -> None:
+    def flush() -> None:
         if (alive := reference()) is not None:
             alive.flush(_EXIT_BUDGET)
+
+    def leave(**_said: Any) -> None:
+        if (alive := reference()) is not None:
+            alive.leave()
 
     atexit.register(flush)
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:
-        multiprocessing.Finalize(None, flush, exitpriority=10)
+        is_worker = sys.modules["multiprocessing.process"].parent_process() is not None
+        multiprocessing.Finalize(None, leave if is_worker else flush, exitpriority=10)
     celery = sys.modules.get("celery.signals")
     if celery is not None:  # its pool ends a process by a signal, without any of Python's ways
-        celery.worker_process_shutdown.connect(flush, weak=False)
+        celery.worker_process_shutdown.connect(leave, weak=False)
 
 
 def leak(connection: object) -> None:
