@@ -1,8 +1,8 @@
 """An application that calls a model until its standard input ends, and writes down each call that has come back.
 
-Run as ``opentelemetry-instrument python _caller.py BASE_URL LEDGER NAME CALLS_PER_SECOND``; knows nothing of
+Run as ``opentelemetry-instrument python _caller.py BASE_URL LEDGER NAME CALLS_PER_SECOND [LEAK]``; knows nothing of
 otel-llm. The server gives an answer the identity that the caller asked for, so that a line of the ledger can be looked
-up in the store.
+up in the store. ``LEAK`` bytes of each call are kept for ever, to see whether that would be noticed.
 """
 
 import os
@@ -18,7 +18,8 @@ MESSAGES: list = [{"role": "user", "content": "Name a colour."}]
 
 def main() -> None:
     """Call, write down, wait."""
-    base_url, path, name, rate = sys.argv[1:]
+    base_url, path, name, rate, *leak = sys.argv[1:]
+    kept: list[bytes] = []
     ledger = os.open(Path(path), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
@@ -27,6 +28,7 @@ def main() -> None:
     while not ended.wait(1 / float(rate)):
         number += 1
         identity = f"{name}-{number}"
+        kept += [os.urandom(int(size)) for size in leak]
         try:
             if number % 3:
                 client.chat.completions.create(model="m-1", messages=MESSAGES, user=identity)

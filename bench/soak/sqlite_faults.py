@@ -6,6 +6,7 @@ span must be stored or counted as lost; where the fault passed, the store must t
 
     nox -s soak -- bench/soak/sqlite_faults.py              thirty places, five errors, two ways: some 20 minutes
     nox -s soak -- bench/soak/sqlite_faults.py --most 5 --calls 100
+    nox -s soak -- bench/soak/sqlite_faults.py --error memory --way on
 """
 
 import argparse
@@ -187,10 +188,13 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--most", type=int, default=30, help="the last operation that fails")
     parser.add_argument("--first", type=int, default=1, help="the first one")
+    parser.add_argument("--error", choices=ERRORS, help="this one alone")
+    parser.add_argument("--way", choices=WAYS, help="this one alone")
     asked = parser.parse_args()
     failed = trials = 0
     with tempfile.TemporaryDirectory() as folder:
-        for place, error, way in itertools.product(range(asked.first, asked.most + 1), ERRORS, WAYS):
+        errors, ways = [asked.error] if asked.error else ERRORS, [asked.way] if asked.way else WAYS
+        for place, error, way in itertools.product(range(asked.first, asked.most + 1), errors, ways):
             found = trial(Path(folder), asked.calls, place, error, way)
             trials += 1
             if not is_kept(found):

@@ -340,9 +340,8 @@ def _ledger(settings: config.Settings, local: Callable[[], LocalLedger] | None) 
     resource = getattr(trace.get_tracer_provider(), "resource", None)
     said = getattr(resource, "attributes", {})
     store = str(settings.store.path) if local is not None else f"process {os.getpid()}"
-    publish = _attached["publisher"].publish if "publisher" in _attached else None
     here = wiring.Here(local=local or MemoryLedger, store=store, boot=clock.boot(), now=clock.now)
-    opener = wiring.opener(settings.redis, said, here, publish)
+    opener = wiring.opener(settings.redis, said, here, _attached.get("publisher"))
 
     def opened() -> Ledger:
         ledger = opener()

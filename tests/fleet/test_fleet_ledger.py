@@ -75,7 +75,7 @@ def test_much_that_was_told_comes_page_by_page_and_each_slot_once(hosts):
         before = mark
         told, mark = b.ledger.shared(mark, "b")
         pages.append([one.content[0] for one in told])
-    assert sorted(sum(pages, [])) == list(range(900))
+    assert sorted(number for page in pages for number in page) == list(range(900))
     assert [len(page) for page in pages] == [600, 300, 0]  # whole marks, of which there are three
 
 

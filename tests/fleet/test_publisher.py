@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from otel_llm import config, semconv
 from otel_llm.cli import checks, fleet, main
 from otel_llm.cli.cells import Wanted
 from otel_llm.fleet.keys import FLEETS, Keys
-from otel_llm.fleet.publisher import STREAM, WAITING, Publisher
+from otel_llm.fleet.publisher import MINUTES_WAITING, STREAM, WAITING, Publisher
+from otel_llm.fleet.reading import Window
 from otel_llm.store.minutes import MINUTE, Minutes, summarize
 from otel_llm.store.query import Filter
 
 NAMES = ("a", "b")
 SECOND = 1_000_000_000
+SAID = {semconv.OPERATION_NAME: "chat", semconv.REQUEST_MODEL: "m", semconv.OUTCOME: "completed"}
 
 
 def publisher(host, name="chat/prod"):
@@ -135,6 +138,37 @@ def test_what_cannot_be_told_in_time_is_not_told(redis_server):
             one.publish(client)
         assert client.xlen("otel_llm:{chat/prod}:calls") == WAITING
     assert STREAM >= WAITING
+
+
+def test_what_waits_while_redis_is_away_is_small_whatever_calls_hold(redis_server):
+    one = publisher("a")
+    tracemalloc.start()
+    try:
+        for _ in range(0, WAITING, 100):
+            record(one, 100, **{semconv.INPUT_MESSAGES: os.urandom(20_000).hex()})
+            one.condense()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 5_000_000  # 80 MB are content
+    with redis_server.client() as client:
+        while one._ready:
+            one.publish(client)
+        assert client.xlen("otel_llm:{chat/prod}:calls") == WAITING
+
+
+def test_minutes_of_a_long_outage_are_told_when_redis_is_back_and_no_more_than_may_wait(redis_server):
+    one = publisher("a")
+    for minute in range(MINUTES_WAITING + 5):
+        for _ in range(2):
+            one._sums.add(SAID, minute * MINUTE, minute * MINUTE, failed=False, service=None)
+            one.condense()
+    with redis_server.client() as client:
+        client.zadd(FLEETS, {"chat/prod": 1})
+        one.publish(client)
+    told = Window(redis_server.url).minutes()
+    assert sorted(minute for minute, _ in told) == list(range(5, MINUTES_WAITING + 5))
+    assert summarize(told, Filter(), ())["calls"] == 2 * MINUTES_WAITING
 
 
 def test_a_call_is_shown_when_it_ends(told, redis_server, monkeypatch):

@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from otel_llm import boundary
 from otel_llm.fleet.client import FaultyUrlError
@@ -55,6 +55,18 @@ _TIDIED: Final = 600.0
 T = TypeVar("T")
 
 
+class Teller(Protocol):
+    """What else is to be told to Redis."""
+
+    def condense(self) -> None:
+        """Redis is away: make what waits small. On the thread that judges."""
+        ...
+
+    def publish(self, redis: Any) -> None:
+        """Tell it. On the line's thread."""
+        ...
+
+
 class FleetLedger:
     """Alerts, messages and the lease in Redis, else where ``local`` keeps them.
 
@@ -64,7 +76,7 @@ class FleetLedger:
         line: Asks Redis.
         place: Where that is, to be told.
         host: Whose ledger ``local`` is.
-        publish: What else is to be told to Redis while it answers, on the line's thread.
+        teller: Is asked to tell Redis what else there is.
 
     Attributes:
         joined: Whether the fleet decides.
@@ -78,7 +90,7 @@ class FleetLedger:
         *,
         place: str,
         host: str,
-        publish: Callable[[Any], None] | None = None,
+        teller: Teller | None = None,
     ) -> None:
         self.joined = False
         self._local = local
@@ -102,7 +114,7 @@ class FleetLedger:
         self._patient_until = float("-inf")
         self._mirrored: dict[str, Row] = {}
         self._host = host
-        self._publish = publish
+        self._teller = teller
         self._published: Job | None = None
         self._silences: Sequence[Silence] = ()
         self._silenced: Sequence[Silence] = ()
@@ -125,6 +137,8 @@ class FleetLedger:
         """Tell the others what this worker counted; the place where Redis is joined again."""
         self._look()
         if not self.joined:
+            if self._teller is not None:
+                self._teller.condense()
             self._local.share(slots, now)
             return
         sight = self._try(lambda: self._remote.share(slots))
@@ -134,9 +148,9 @@ class FleetLedger:
             self._look()  # which tells of the move where it succeeds
             raise LedgerMovedError(self._place, afresh=False)
         self._sight = sight
-        if self._publish is not None and (self._published is None or self._published.done.is_set()):
+        if self._teller is not None and (self._published is None or self._published.done.is_set()):
             with contextlib.suppress(LedgerError):
-                self._published = self._line.post(self._publish)
+                self._published = self._line.post(self._teller.publish)
 
     def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
         """A page of what others told after mark ``since``, and the next mark; 0 is the beginning."""

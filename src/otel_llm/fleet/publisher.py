@@ -1,10 +1,12 @@
 """Room fleet: what a process did, for whoever looks from elsewhere: each call as it ends, and each minute.
 
 On the host's thread a call is put down and no more. What is told of it are the facts that a `Call` has: no content, no
-metadata, no texts of a request. Everything is bounded and ends by itself; what cannot be told in time is not told.
+metadata, no texts of a request; and what waits while Redis is away is soon made as small as that. Everything is bounded
+and ends by itself; what cannot be told in time is not told.
 """
 
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -21,6 +23,9 @@ from otel_llm.redaction import scrub
 
 WAITING: Final = 2_000
 """Calls that may wait to be told; then the oldest are not."""
+
+MINUTES_WAITING: Final = 30
+"""Minutes that may wait; then the oldest are not told."""
 
 STREAM: Final = 10_000
 """Calls that Redis holds, more or less."""
@@ -74,6 +79,9 @@ class Publisher(SpanProcessor):
     def begin_anew(self) -> None:
         """What one process holds; what a fork copied is the parent's to tell."""
         self._ended: deque[ReadableSpan] = deque(maxlen=WAITING)
+        self._ready: deque[bytes] = deque(maxlen=WAITING)
+        self._minutes: dict[int, bytes] = {}
+        self._condensing = threading.Lock()
         self._sums = self._make()
         self._name = f"{self._host} {os.getpid()} {os.urandom(3).hex()}"
 
@@ -99,35 +107,47 @@ class Publisher(SpanProcessor):
         """Nothing waits for a disk here."""
         return True
 
+    def condense(self) -> None:
+        """Make what has ended small, whether or not Redis is there: a span may hold megabytes of content."""
+        with self._condensing:
+            for _ in range(min(_AT_ONCE, len(self._ended))):
+                with boundary.guard("fleet.publish"):
+                    self._take(self._ended.popleft())
+            self._minutes.update(self._sums.take())
+            for minute in sorted(self._minutes)[:-MINUTES_WAITING]:
+                del self._minutes[minute]
+
     def publish(self, redis: Any) -> None:
         """Tell Redis what has ended since; on the line's thread.
 
         Raises:
             redis.exceptions.RedisError: It does not take it.
         """
+        self.condense()
+        with self._condensing:
+            ready = [self._ready.popleft() for _ in range(min(_AT_ONCE, len(self._ready)))]
+            minutes, self._minutes = self._minutes, {}
+        if not ready and not minutes:
+            return
         pipe = redis.pipeline(transaction=False)
-        told = False
         calls = self._keys.of("calls")
-        for _ in range(min(_AT_ONCE, len(self._ended))):
-            with boundary.guard("fleet.publish"):
-                told = self._take(pipe, calls, self._ended.popleft()) or told
-        if told:
+        for event in ready:
+            pipe.xadd(calls, {"call": event}, maxlen=STREAM, approximate=True)
+        if ready:
             pipe.pexpire(calls, STREAM_KEPT)
         index = self._keys.of("minutes")
-        for minute, blob in self._sums.take().items():
-            told = True
+        for minute, blob in minutes.items():
             pipe.set(self._keys.of("minute", minute, self._name), blob, px=MINUTES_KEPT)
             pipe.zadd(index, {f"{minute} {self._name}": minute})
             pipe.zremrangebyscore(index, "-inf", minute - MINUTES_KEPT // 60_000)
             pipe.pexpire(index, MINUTES_KEPT)
-        if told:
-            pipe.execute()
+        pipe.execute()
 
-    def _take(self, pipe: Any, key: str, span: ReadableSpan) -> bool:
+    def _take(self, span: ReadableSpan) -> None:
         attributes = dict(span.attributes or {})
         call = Call.from_attributes(attributes)
         if call is None or span.context is None or span.start_time is None or span.end_time is None:
-            return False
+            return
         resource: dict[str, Any] = dict(span.resource.attributes)
         status = span.status.status_code.value
         event: dict[str, Any] = {
@@ -146,13 +166,12 @@ class Publisher(SpanProcessor):
                 **{name: scrub(str(resource[name])) for name in _RESOURCE if name in resource},
             },
         }
-        pipe.xadd(key, {"call": msgspec.json.encode(event)}, maxlen=STREAM, approximate=True)
+        self._ready.append(msgspec.json.encode(event))
         service = resource.get(_SERVICE)
         failed = _STATUSES[status] == "ERROR"
         self._sums.add(
             attributes, span.start_time, span.end_time, failed=failed, service=None if service is None else str(service)
         )
-        return True
 
 
 def _fork() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from otel_llm.fleet import client
 from otel_llm.fleet.keys import Keys, namespace
-from otel_llm.fleet.ledger import FleetLedger
+from otel_llm.fleet.ledger import FleetLedger, Teller
 from otel_llm.fleet.line import Line
 from otel_llm.fleet.publisher import Publisher, Sums
 from otel_llm.fleet.remote import Remote
@@ -46,7 +46,7 @@ class Here:
 
 
 def opener(
-    settings: Config, resource: Mapping[str, Any], here: Here, publish: Callable[[Any], None] | None = None
+    settings: Config, resource: Mapping[str, Any], here: Here, teller: Teller | None = None
 ) -> Callable[[], FleetLedger]:
     """Opens the ledger of the fleet; the same one each time in one process, and a new one after a fork.
 
@@ -54,7 +54,7 @@ def opener(
         settings: With a URL.
         resource: The attributes of the process's resource.
         here: This process.
-        publish: What else is to be told to Redis.
+        teller: Is asked to tell Redis what else there is.
     """
     opened: dict[int, FleetLedger] = {}
     url = settings.url or ""
@@ -67,7 +67,7 @@ def opener(
             host = socket.gethostname()
             remote = Remote(line, keys, boot=here.boot, now=here.now, name=f"{host} {pid}")
             opened[pid] = FleetLedger(
-                here.local(), remote, line, place=client.place(url), host=f"{host} {here.store}", publish=publish
+                here.local(), remote, line, place=client.place(url), host=f"{host} {here.store}", teller=teller
             )
         return opened[pid]
 
