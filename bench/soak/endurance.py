@@ -3,8 +3,8 @@
 A minute lasts ``--minute`` seconds. What must hold at the end: the store is sound, every call that had come back 200 ms
 before its caller was killed is in it once, the backend has every stored call (sent twice: at most a batch for each
 kill), and the memory of the one caller that is never killed grows by less than 1 MB an hour once it is warm (slope by
-least squares). Until then allocators' heaps and tables grow to their size, by a figure that is told beside it; how many
-calls an hour has is told, too.
+least squares). Until then heaps and tables grow to their size, and so that they do, nothing answers for a while in
+that time; by how much they grow is told beside it, and how many calls an hour has.
 
     nox -s soak -- bench/soak/endurance.py                 ten minutes on the clock
     nox -s soak -- bench/soak/endurance.py --minutes 12    one
@@ -46,6 +46,9 @@ CALLERS = 4
 SEED = 7
 WARM_AFTER = 0.25
 """Of the time."""
+
+OUTAGE = (0.05, 0.2)
+"""Of the time: nothing but the store answers."""
 
 MOST_GROWTH = 1.0
 """[MB/h] Once it is warm."""
@@ -164,9 +167,9 @@ class Caller:
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def disturb(backend: Sink, cache: subprocess.Popen[bytes], chance: random.Random) -> str:
-    """Choose what fails for the next minute."""
-    state = chance.choice(("well", "well", "busy", "cut", "slow"))
+def disturb(backend: Sink, cache: subprocess.Popen[bytes], chance: random.Random, *, outage: bool) -> str:
+    """Choose what fails for the next minute; in an outage all does."""
+    state = chance.choice(("busy", "cut", "slow") if outage else ("well", "well", "busy", "cut", "slow"))
     answer = {
         "well": None,
         "busy": lambda *_: BUSY,
@@ -174,7 +177,7 @@ def disturb(backend: Sink, cache: subprocess.Popen[bytes], chance: random.Random
         "slow": lambda *_: time.sleep(3) or BUSY,
     }[state]
     backend.answers[:] = [answer] * 1000 if answer else []
-    hung = chance.random() < 1 / 3
+    hung = outage or chance.random() < 1 / 3
     cache.send_signal(signal.SIGSTOP if hung else signal.SIGCONT)
     return f"backend {state}, redis {'hung' if hung else 'well'}"
 
@@ -257,7 +260,7 @@ def endure(
     for caller in callers:
         caller.await_call()
     for minute in range(asked.minutes):
-        state = disturb(backend, cache, chance)
+        state = disturb(backend, cache, chance, outage=OUTAGE[0] <= minute / asked.minutes < OUTAGE[1])
         time.sleep(asked.minute)
         samples.append((minute / 60, callers[0].rss()))
         victim = chance.randrange(1, CALLERS)
