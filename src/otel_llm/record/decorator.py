@@ -1,7 +1,8 @@
 """``@otel_llm.traced``: each call of a function is one inference, told as `client` tells it.
 
 A generator keeps all it can do: what is sent or thrown into it reaches the function. The span is current while the
-function runs and never across its ``yield``.
+function runs and never across its ``yield``. Plain and async wrappers are the same text twice: a ``yield`` cannot be
+handed to a function that both would share.
 """
 
 import functools

@@ -2,7 +2,8 @@
 
 Patched are the pool's methods that make one attempt, which urllib3 calls again for each redirect and retry of its own,
 and the closing of an answer. How the answer of an inference is read is followed by what it holds itself: pieces as
-they come off the wire, compressed or not, and the scope in which urllib3 turns low-level errors into its own.
+they come off the wire, compressed or not, and the scope in which urllib3 turns low-level errors into its own. Where
+pieces pass, the boundary is written out, as in `httpx`.
 """
 
 import http.client
