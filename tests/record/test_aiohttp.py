@@ -13,6 +13,7 @@ from aiohttp.streams import StreamReader
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
+from seen import ending, only
 
 from otel_llm import semconv
 
@@ -99,21 +100,12 @@ def both(make):
     return seen
 
 
-def only(recorded):
-    (span,) = recorded.wait(1)
-    return span, dict(span.attributes)
-
-
-def told(span):
-    return (span.attributes[semconv.OUTCOME], span.status.status_code, span.attributes.get(semconv.ERROR_TYPE))
-
-
 @pytest.mark.parametrize("how", [name for name in READERS if name != "json"])
 @pytest.mark.parametrize("case", ["stream", "whole", "gzip", "br", "zstd", "deflate"])
 def test_a_call_that_is_read_to_its_end_is_completed(recorded, server, case, how):
     both(lambda: visit(url(server, case), how))
     span, said = only(recorded)
-    assert told(span) == GOOD
+    assert ending(span) == GOOD
     assert (said[semconv.USAGE_INPUT_TOKENS], said[semconv.USAGE_OUTPUT_TOKENS]) == (7, 5)
     assert said[semconv.RESPONSE_FINISH_REASONS] == ("stop",)
     assert (semconv.TIME_TO_FIRST_TOKEN in said) == (case != "whole")
@@ -123,7 +115,7 @@ def test_a_call_that_is_read_to_its_end_is_completed(recorded, server, case, how
 
 def test_json_is_what_it_was(recorded, server):
     both(lambda: visit(url(server, "whole"), "json"))
-    assert told(only(recorded)[0]) == GOOD
+    assert ending(only(recorded)[0]) == GOOD
 
 
 @pytest.mark.parametrize("case", ["gzip", "br", "zstd", "deflate"])
@@ -148,31 +140,31 @@ FAILURES = {
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_call_that_fails_tells_how(recorded, server, case):
     both(lambda: visit(url(server, case), timeout=SOON))
-    assert told(only(recorded)[0]) == ("error", StatusCode.ERROR, FAILURES[case])
+    assert ending(only(recorded)[0]) == ("error", StatusCode.ERROR, FAILURES[case])
 
 
 @pytest.mark.parametrize("how", ["any", "read"])
 @pytest.mark.parametrize("case", ["hang", "silent"])
 def test_the_time_that_a_session_allows_in_all_is_an_error(recorded, server, case, how):
     both(lambda: visit(url(server, case), how, timeout=aiohttp.ClientTimeout(total=0.15)))
-    assert told(only(recorded)[0]) == ("error", StatusCode.ERROR, "TimeoutError")
+    assert ending(only(recorded)[0]) == ("error", StatusCode.ERROR, "TimeoutError")
 
 
 def test_nobody_listening_is_an_error(recorded, free_port):
     target = f"http://127.0.0.1:{free_port()}/v1/chat/completions"
     both(lambda: visit(target))
-    assert told(only(recorded)[0])[2] == "aiohttp.client_exceptions.ClientConnectorError"
+    assert ending(only(recorded)[0])[2] == "aiohttp.client_exceptions.ClientConnectorError"
 
 
 def test_a_status_that_raises_is_an_error(recorded, server):
     both(lambda: visit(url(server, "missing"), session={"raise_for_status": True}))
-    assert told(only(recorded)[0])[2] == "404"
+    assert ending(only(recorded)[0])[2] == "404"
 
 
 @pytest.mark.parametrize("how", ["lines", "small"])
 def test_a_reader_that_stops_has_abandoned_the_call(recorded, server, how):
     both(lambda: visit(url(server, "hang"), how, most=1, session={"read_bufsize": 2}))
-    assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
 
 
 @pytest.mark.parametrize("way", ["cancel", "timeout"])
@@ -200,7 +192,7 @@ def test_a_cancelled_reader_that_closes_nothing_has_cancelled_the_call(recorded,
 
     asyncio.run(main())
     gc.collect()
-    assert told(only(recorded)[0]) == ("cancelled", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("cancelled", StatusCode.UNSET, None)
 
 
 @pytest.mark.parametrize("case", ["hang", "silent"])
@@ -221,7 +213,7 @@ def test_a_task_that_is_cancelled_has_cancelled_the_call(recorded, server, case,
             return tell(error)
 
     both(main)
-    assert told(only(recorded)[0]) == ("cancelled", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("cancelled", StatusCode.UNSET, None)
 
 
 def test_an_answer_that_is_dropped_ends_with_its_session(recorded, server):
@@ -235,7 +227,7 @@ def test_an_answer_that_is_dropped_ends_with_its_session(recorded, server):
 
     asyncio.run(main())
     gc.collect()
-    assert told(only(recorded)[0])[0] == "abandoned"
+    assert ending(only(recorded)[0])[0] == "abandoned"
 
 
 def test_an_answer_that_is_read_leaves_nothing_to_the_garbage_collector(recorded, server):
@@ -260,7 +252,7 @@ def test_an_answer_that_is_read_leaves_nothing_to_the_garbage_collector(recorded
 def test_a_redirect_that_is_followed_is_two_attempts(recorded, server):
     both(lambda: visit(url(server, "redirect")))
     first, second = recorded.wait(2)
-    assert [told(span) for span in (first, second)] == [GOOD, GOOD]
+    assert [ending(span) for span in (first, second)] == [GOOD, GOOD]
     assert first.attributes[semconv.HTTP_RESPONSE_STATUS_CODE] == 307
     assert second.attributes[semconv.HTTP_REQUEST_RESEND_COUNT] == 1
     assert [link.context.span_id for link in second.links] == [first.context.span_id]
@@ -284,7 +276,7 @@ def test_what_is_sent_is_what_would_be_sent(recorded, server, make, model):
     plain, tapped = (body for _, _, body in server.received[before:])
     assert plain == tapped
     span, said = only(recorded)
-    assert (told(span), said.get(semconv.REQUEST_MODEL)) == (GOOD, model)
+    assert (ending(span), said.get(semconv.REQUEST_MODEL)) == (GOOD, model)
 
 
 async def _later(value):
@@ -324,7 +316,7 @@ def test_calls_at_the_same_time_do_not_mix(recorded, server):
             await asyncio.gather(*(call(client, number) for number in range(20)))
 
     asyncio.run(main())
-    spans = {span.name: told(span)[2] for span in recorded.wait(20)}
+    spans = {span.name: ending(span)[2] for span in recorded.wait(20)}
     assert spans == {f"chat m{number}": None if number % 2 else "404" for number in range(20)}
     assert not any(span.parent for span in recorded.spans)
 
@@ -341,7 +333,7 @@ def test_openai_over_aiohttp_is_one_call_one_span(recorded, server, case):
 
     assert both(main) == 8
     span, said = only(recorded)
-    assert (told(span), said[semconv.USAGE_OUTPUT_TOKENS]) == (GOOD, 5)
+    assert (ending(span), said[semconv.USAGE_OUTPUT_TOKENS]) == (GOOD, 5)
     assert len(recorded.started) == 1
     assert sum(point.value for point in recorded.points()[semconv.METRIC_OPERATIONS]) == 1
 

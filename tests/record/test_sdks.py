@@ -8,6 +8,7 @@ import anthropic
 import openai
 import pytest
 from opentelemetry.trace import StatusCode
+from seen import ending
 
 from otel_llm import semconv
 
@@ -76,10 +77,6 @@ class Awaitable:
             yield item
 
 
-def told(span):
-    return (span.attributes[semconv.OUTCOME], span.status.status_code, span.attributes.get(semconv.ERROR_TYPE))
-
-
 GOOD = ("completed", StatusCode.UNSET, None)
 
 
@@ -90,7 +87,7 @@ async def create(client):
 def test_retries_are_attempts_linked_to_the_one_before(recorded, ask):
     ask("flaky", create, max_retries=3)
     spans = recorded.wait(3)
-    assert [told(span)[2] for span in spans] == ["429", "429", None]
+    assert [ending(span)[2] for span in spans] == ["429", "429", None]
     assert [span.attributes.get(semconv.HTTP_REQUEST_RESEND_COUNT) for span in spans] == [None, 1, 2]
     assert [[link.context.span_id for link in span.links] for span in spans] == [
         [],
@@ -118,7 +115,7 @@ def test_the_call_behind_a_retried_one_is_no_resend(recorded, ask):
 def test_retries_that_run_out_reach_the_user(recorded, ask):
     with pytest.raises(openai.RateLimitError):
         ask("flaky", create, max_retries=1)
-    assert [told(span)[2] for span in recorded.wait(2)] == ["429", "429"]
+    assert [ending(span)[2] for span in recorded.wait(2)] == ["429", "429"]
 
 
 def test_resends_are_counted_apart(recorded, ask):
@@ -133,7 +130,7 @@ def test_a_stream_tells_everything(recorded, ask):
 
     assert len(ask("stream", work)) == 8
     (span,) = recorded.spans
-    assert told(span) == GOOD
+    assert ending(span) == GOOD
     assert (span.attributes[semconv.STREAM_CHUNKS], span.attributes[semconv.USAGE_OUTPUT_TOKENS]) == (8, 5)
 
 
@@ -155,7 +152,7 @@ def test_a_raw_response_is_told(recorded, ask):
         return raw.parse()
 
     assert ask("whole", work).usage.prompt_tokens == 7
-    assert told(recorded.spans[0]) == GOOD
+    assert ending(recorded.spans[0]) == GOOD
 
 
 @pytest.mark.parametrize("case", ["stream", "whole"])
@@ -167,7 +164,7 @@ def test_a_streaming_response_is_told(recorded, ask, case):
 
     assert ask(case, work)
     (span,) = recorded.spans
-    assert (told(span), span.attributes[semconv.USAGE_INPUT_TOKENS]) == (GOOD, 7)
+    assert (ending(span), span.attributes[semconv.USAGE_INPUT_TOKENS]) == (GOOD, 7)
 
 
 def test_a_bare_post_is_told(recorded, ask):
@@ -175,7 +172,7 @@ def test_a_bare_post_is_told(recorded, ask):
         return await client.post("/chat/completions", cast_to=dict, body=CALL)
 
     assert ask("whole", work)["usage"]["prompt_tokens"] == 7
-    assert told(recorded.spans[0]) == GOOD
+    assert ending(recorded.spans[0]) == GOOD
 
 
 def test_a_stream_that_is_closed_early_is_abandoned(recorded, ask):
@@ -186,7 +183,7 @@ def test_a_stream_that_is_closed_early_is_abandoned(recorded, ask):
         await stream.close()
 
     ask("hang", work)
-    assert told(recorded.wait(1)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(recorded.wait(1)[0]) == ("abandoned", StatusCode.UNSET, None)
 
 
 def test_a_stream_that_is_dropped_is_abandoned(recorded, base):
@@ -197,7 +194,7 @@ def test_a_stream_that_is_dropped_is_abandoned(recorded, base):
 
     drop()
     gc.collect()
-    assert told(recorded.wait(1)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(recorded.wait(1)[0]) == ("abandoned", StatusCode.UNSET, None)
     client.close()
 
 
@@ -209,7 +206,7 @@ def test_an_error_in_the_stream_reaches_user_and_span(recorded, ask):
     with pytest.raises(openai.APIError, match="try later"):
         ask("inband", work)
     (span,) = recorded.wait(1)
-    assert told(span) == ("error", StatusCode.ERROR, "busy")
+    assert ending(span) == ("error", StatusCode.ERROR, "busy")
     assert span.status.description == "try later"
 
 
@@ -217,7 +214,7 @@ def test_a_time_out_is_retried_and_told(recorded, ask):
     with pytest.raises(openai.APITimeoutError):
         ask("silent", create, max_retries=1, timeout=0.1)
     first, second = recorded.wait(2)
-    assert told(first)[2] == told(second)[2] == "httpx2.ReadTimeout"
+    assert ending(first)[2] == ending(second)[2] == "httpx2.ReadTimeout"
     assert second.attributes[semconv.HTTP_REQUEST_RESEND_COUNT] == 1
 
 
@@ -227,7 +224,7 @@ def test_the_responses_api_is_told(recorded, ask):
 
     ask("whole", work)
     (span,) = recorded.spans
-    assert (told(span), span.attributes[semconv.USAGE_INPUT_TOKENS]) == (GOOD, 7)
+    assert (ending(span), span.attributes[semconv.USAGE_INPUT_TOKENS]) == (GOOD, 7)
 
 
 def test_anthropic_retries_are_attempts(recorded, base):

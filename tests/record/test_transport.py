@@ -19,6 +19,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import SpanKind, StatusCode
+from seen import ending, only
 
 from otel_llm import boundary, semconv
 
@@ -159,17 +160,6 @@ def assert_unseen(once):
     assert joined(once()) == joined(expected)
 
 
-def only(recorded):
-    """The one span, and what it says."""
-    (span,) = recorded.wait(1)
-    assert span.end_time is not None
-    return span, dict(span.attributes)
-
-
-def told(span):
-    return (span.attributes[semconv.OUTCOME], span.status.status_code, span.attributes.get(semconv.ERROR_TYPE))
-
-
 GOOD = ("completed", StatusCode.UNSET, None)
 
 
@@ -178,7 +168,7 @@ GOOD = ("completed", StatusCode.UNSET, None)
 def test_a_call_that_is_read_to_its_end_is_completed(recorded, server, library, mode, case, how):
     assert_unseen(lambda: visit(library, mode, url(server, case), how=how))
     span, said = only(recorded)
-    assert told(span) == GOOD
+    assert ending(span) == GOOD
     assert (said[semconv.USAGE_INPUT_TOKENS], said[semconv.USAGE_OUTPUT_TOKENS]) == (7, 5)
     assert said[semconv.RESPONSE_FINISH_REASONS] == ("stop",)
     assert (semconv.TIME_TO_FIRST_TOKEN in said) == (case != "whole")
@@ -196,7 +186,7 @@ def test_a_plain_post_is_recorded(recorded, server, library, mode):
         response = asyncio.run(post())
     assert response.json()["usage"]["prompt_tokens"] == 7
     span, said = only(recorded)
-    assert (span.name, span.kind, told(span)) == ("chat m", SpanKind.CLIENT, GOOD)
+    assert (span.name, span.kind, ending(span)) == ("chat m", SpanKind.CLIENT, GOOD)
     assert (said[semconv.SERVER_ADDRESS], said[semconv.SERVER_PORT]) == ("127.0.0.1", server.port)
     assert said[semconv.HTTP_RESPONSE_STATUS_CODE] == 200
     assert 0 < said[semconv.CONNECTION_WAIT] < 1
@@ -218,7 +208,7 @@ FAILURES = {
 def test_a_call_that_fails_tells_how(recorded, server, library, mode, case):
     assert_unseen(lambda: visit(library, mode, url(server, case), timeout=0.15))
     span, _ = only(recorded)
-    outcome, status, kind = told(span)
+    outcome, status, kind = ending(span)
     expected = FAILURES[case]
     if "Error" in expected[2] or "Timeout" in expected[2]:
         expected = (*expected[:2], f"{library.__name__}.{expected[2]}")
@@ -229,7 +219,7 @@ def test_nobody_listening_is_an_error(recorded, library, mode, free_port):
     target = f"http://127.0.0.1:{free_port()}/v1/chat/completions"
     assert_unseen(lambda: visit(library, mode, target))
     span, said = only(recorded)
-    assert told(span) == ("error", StatusCode.ERROR, f"{library.__name__}.ConnectError")
+    assert ending(span) == ("error", StatusCode.ERROR, f"{library.__name__}.ConnectError")
     assert semconv.HTTP_RESPONSE_STATUS_CODE not in said
     assert semconv.CONNECTION_WAIT not in said
 
@@ -244,7 +234,7 @@ def test_an_error_body_gives_its_code_and_its_text_without_keys(recorded, server
 def test_a_reader_that_stops_has_abandoned_the_call(recorded, server, library, mode, how):
     assert_unseen(lambda: visit(library, mode, url(server, "hang"), how=how, most=1))
     span, said = only(recorded)
-    assert told(span) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(span) == ("abandoned", StatusCode.UNSET, None)
     assert said.get(semconv.USAGE_SOURCE) in (None, "estimated")
 
 
@@ -259,14 +249,14 @@ def test_a_body_that_is_never_looked_at_is_abandoned(recorded, server, library, 
             return [look(one)]
 
     assert_unseen(leave if mode == "sync" else lambda: asyncio.run(leave_async()))
-    assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
 
 
 def test_closing_behind_the_end_mark_is_completed(recorded, server, library, mode):
     """As the SDKs do: they stop at ``[DONE]`` and close."""
     seen = visit(library, mode, url(server, "stream"), how="lines", most=17)
     assert "[DONE]" in seen[-3]
-    assert told(only(recorded)[0]) == GOOD
+    assert ending(only(recorded)[0]) == GOOD
 
 
 @pytest.mark.parametrize("started", [True, False])
@@ -297,7 +287,7 @@ def test_an_answer_that_is_dropped_ends_with_its_collection(recorded, server, li
                 return (await asyncio.to_thread(only, recorded))[0]
 
         span = asyncio.run(drop())
-    assert told(span) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(span) == ("abandoned", StatusCode.UNSET, None)
 
 
 def test_a_collection_inside_our_own_lock_ends_nothing_there(recorded, server, library):
@@ -325,7 +315,7 @@ def test_a_collection_inside_our_own_lock_ends_nothing_there(recorded, server, l
         assert done.wait(5), "the application hangs"
     finally:
         gc.enable()
-    assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
     client.close()
 
 
@@ -360,7 +350,7 @@ def test_a_task_that_is_cancelled_has_cancelled_the_call(recorded, server, libra
         return seen
 
     assert_unseen(lambda: asyncio.run(main()))
-    assert told(only(recorded)[0]) == ("cancelled", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("cancelled", StatusCode.UNSET, None)
 
 
 def test_an_interrupt_is_a_cancellation_and_passes(recorded, server, library):
@@ -370,7 +360,7 @@ def test_an_interrupt_is_a_cancellation_and_passes(recorded, server, library):
 
     with pytest.raises(KeyboardInterrupt), library.Client(**PLAIN) as client:
         client.post(url(server, "silent"), json=BODY, extensions={"trace": interrupt})
-    assert told(only(recorded)[0]) == ("cancelled", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("cancelled", StatusCode.UNSET, None)
 
 
 def test_the_users_own_trace_still_hears_everything(recorded, server, library, mode):
@@ -403,7 +393,7 @@ def test_a_trace_of_the_wrong_kind_fails_as_it_would_without_us(recorded, server
 def test_a_redirect_that_is_followed_is_two_attempts(recorded, server, library, mode):
     assert_unseen(lambda: visit(library, mode, url(server, "redirect"), follow=True))
     first, second = recorded.wait(2)
-    assert [told(span) for span in (first, second)] == [GOOD, GOOD]
+    assert [ending(span) for span in (first, second)] == [GOOD, GOOD]
     assert first.attributes[semconv.HTTP_RESPONSE_STATUS_CODE] == 307
     assert semconv.HTTP_REQUEST_RESEND_COUNT not in first.attributes
     assert second.attributes[semconv.HTTP_REQUEST_RESEND_COUNT] == 1
@@ -420,7 +410,7 @@ def test_the_same_call_again_is_no_resend(recorded, server, library):
     target = url(server, "flaky")
     for _ in range(3):
         visit(library, "sync", target)
-    assert [told(span)[2] for span in recorded.wait(3)] == ["429", "429", None]
+    assert [ending(span)[2] for span in recorded.wait(3)] == ["429", "429", None]
     assert not any(semconv.HTTP_REQUEST_RESEND_COUNT in span.attributes or span.links for span in recorded.spans)
 
 
@@ -443,7 +433,7 @@ def test_a_response_may_be_read_on_another_thread(recorded, server, library):
         return seen
 
     assert_unseen(once)
-    assert told(only(recorded)[0]) == GOOD
+    assert ending(only(recorded)[0]) == GOOD
 
 
 def test_a_generator_may_be_closed_in_another_task(recorded, server, library):
@@ -460,7 +450,7 @@ def test_a_generator_may_be_closed_in_another_task(recorded, server, library):
             await asyncio.create_task(stream.aclose())
 
     asyncio.run(main())
-    assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
 
 
 def test_a_mocked_transport_is_recorded_too(recorded, library, mode):
@@ -481,7 +471,7 @@ def test_a_mocked_transport_is_recorded_too(recorded, library, mode):
 
     assert_unseen(post if mode == "sync" else lambda: asyncio.run(post_async()))
     span, said = only(recorded)
-    assert (told(span), said[semconv.PROVIDER_NAME], said[semconv.USAGE_INPUT_TOKENS]) == (GOOD, "openai", 1)
+    assert (ending(span), said[semconv.PROVIDER_NAME], said[semconv.USAGE_INPUT_TOKENS]) == (GOOD, "openai", 1)
     assert semconv.CONNECTION_WAIT not in said
 
 
@@ -529,7 +519,7 @@ def test_a_body_that_cannot_be_read_is_sent_untouched_and_still_gives_a_span(rec
     plain, tapped = (body for _, _, body in server.received[before:])
     assert plain == tapped
     span, said = only(recorded)
-    assert told(span) == GOOD
+    assert ending(span) == GOOD
     assert semconv.REQUEST_MODEL not in said
     assert span.name == "chat"
 
@@ -621,7 +611,7 @@ def test_calls_at_the_same_time_do_not_mix(recorded, server, library):
             await asyncio.gather(*(call(number) for number in range(20)))
 
     asyncio.run(main())
-    spans = {span.name: told(span)[2] for span in recorded.wait(20)}
+    spans = {span.name: ending(span)[2] for span in recorded.wait(20)}
     assert spans == {f"chat m{number}": None if number % 2 else "429" for number in range(20)}
     assert not any(span.links for span in recorded.spans)
 
@@ -634,7 +624,7 @@ def test_a_thread_that_cannot_be_started_costs_no_call(recorded, server, library
     with monkeypatch.context() as patched:
         patched.setattr(transport.reaper._loop, "ensure", lambda: False)
         visit(library, "sync", url(server, "stream"))
-    assert told(only(recorded)[0]) == GOOD
+    assert ending(only(recorded)[0]) == GOOD
     assert transport.reaper._pid == 0
     boundary.reset()
 
@@ -670,7 +660,7 @@ def test_a_forked_child_leaves_its_parents_call_alone(recorded, server):
     assert recorded.spans == []
     response.close()
     client.close()
-    assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
 
 
 def test_no_call_that_has_ended_is_remembered(recorded, server, library, mode):

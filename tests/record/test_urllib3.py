@@ -13,6 +13,7 @@ import urllib3
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
+from seen import ending, only
 
 from otel_llm import semconv
 
@@ -117,15 +118,6 @@ def both(once):
     return seen
 
 
-def only(recorded):
-    (span,) = recorded.wait(1)
-    return span, dict(span.attributes)
-
-
-def told(span):
-    return (span.attributes[semconv.OUTCOME], span.status.status_code, span.attributes.get(semconv.ERROR_TYPE))
-
-
 @pytest.fixture(params=READERS)
 def library(request):
     return request.param
@@ -136,7 +128,7 @@ def library(request):
 def test_a_call_that_is_read_to_its_end_is_completed(recorded, server, library, case, how):
     both(lambda: visit(library, how, url(server, case)))
     span, said = only(recorded)
-    assert told(span) == GOOD
+    assert ending(span) == GOOD
     assert (said[semconv.USAGE_INPUT_TOKENS], said[semconv.USAGE_OUTPUT_TOKENS]) == (7, 5)
     assert (semconv.TIME_TO_FIRST_TOKEN in said) == (case != "whole")
     assert said[semconv.REQUEST_MODEL] == "m"
@@ -148,7 +140,7 @@ def test_a_call_that_is_read_to_its_end_is_completed(recorded, server, library, 
 def test_a_body_that_urllib3_reads_itself_is_recorded_without_times(recorded, server, case, decode):
     both(lambda: visit("urllib3", "data", url(server, case), preload_content=True, decode_content=decode))
     span, said = only(recorded)
-    assert (told(span), said[semconv.USAGE_OUTPUT_TOKENS]) == (GOOD, 5)
+    assert (ending(span), said[semconv.USAGE_OUTPUT_TOKENS]) == (GOOD, 5)
     assert semconv.TIME_TO_FIRST_TOKEN not in said
     assert semconv.TIME_PER_OUTPUT_TOKEN not in said
 
@@ -169,13 +161,13 @@ FAILURES = {
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_call_that_fails_tells_how(recorded, server, library, case, how):
     both(lambda: visit(library, how, url(server, case), timeout=0.15))
-    assert told(only(recorded)[0]) == ("error", StatusCode.ERROR, FAILURES[case])
+    assert ending(only(recorded)[0]) == ("error", StatusCode.ERROR, FAILURES[case])
 
 
 def test_nobody_listening_is_an_error(recorded, library, free_port):
     target = f"http://127.0.0.1:{free_port()}/v1/chat/completions"
     both(lambda: visit(library, "text", target))
-    assert told(only(recorded)[0])[2] == "urllib3.exceptions.NewConnectionError"
+    assert ending(only(recorded)[0])[2] == "urllib3.exceptions.NewConnectionError"
 
 
 def test_a_pool_without_a_free_connection_is_an_error(recorded, server):
@@ -190,18 +182,18 @@ def test_a_pool_without_a_free_connection_is_an_error(recorded, server):
             held.close()
 
     both(once)
-    assert told(only(recorded)[0])[2] == "urllib3.exceptions.EmptyPoolError"
+    assert ending(only(recorded)[0])[2] == "urllib3.exceptions.EmptyPoolError"
 
 
 @pytest.mark.parametrize(("library", "how"), [("requests", "lines"), ("urllib3", "stream"), ("urllib3", "some")])
 def test_a_reader_that_stops_has_abandoned_the_call(recorded, server, library, how):
     both(lambda: visit(library, how, url(server, "hang"), most=1))
-    assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
 
 
 def test_a_body_that_is_never_looked_at_is_abandoned(recorded, server, library):
     send(library, url(server, "stream")).close()
-    assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
 
 
 @pytest.mark.parametrize("started", [True, False])
@@ -214,7 +206,7 @@ def test_an_answer_that_is_dropped_ends_and_is_freed_at_once(recorded, server, l
             next(READERS[library]["small" if library == "requests" else "stream"](response))
         del response
         assert raw() is None
-        assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+        assert ending(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
     finally:
         gc.enable()
 
@@ -226,13 +218,13 @@ def test_an_answer_in_a_cycle_ends_with_its_collection(recorded, server, library
         response.raw.itself = response.raw
     del response
     gc.collect()
-    assert told(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
+    assert ending(only(recorded)[0]) == ("abandoned", StatusCode.UNSET, None)
 
 
 def test_a_redirect_that_is_followed_is_two_attempts(recorded, server, library):
     both(lambda: visit(library, "text", url(server, "redirect"), **({"retries": 3} if library == "urllib3" else {})))
     first, second = recorded.wait(2)
-    assert [told(span) for span in (first, second)] == [GOOD, GOOD]
+    assert [ending(span) for span in (first, second)] == [GOOD, GOOD]
     assert first.attributes[semconv.HTTP_RESPONSE_STATUS_CODE] == 307
     assert second.attributes[semconv.HTTP_REQUEST_RESEND_COUNT] == 1
     assert [link.context.span_id for link in second.links] == [first.context.span_id]
@@ -260,7 +252,7 @@ def test_urllib3s_own_retries_are_resends(recorded, server, library):
         assert once() == expected
         assert trace.get_current_span() is work
     first, second, third = recorded.wait(4)[:3]
-    assert [told(span)[2] for span in (first, second, third)] == ["429", "429", None]
+    assert [ending(span)[2] for span in (first, second, third)] == ["429", "429", None]
     assert semconv.HTTP_REQUEST_RESEND_COUNT not in first.attributes
     assert [span.attributes[semconv.HTTP_REQUEST_RESEND_COUNT] for span in (second, third)] == [1, 2]
     assert [span.links[0].context.span_id for span in (second, third)] == [
@@ -273,7 +265,7 @@ def test_urllib3s_own_retries_are_resends(recorded, server, library):
 def test_a_connection_that_fails_is_tried_again(recorded, server):
     visit("urllib3", "data", url(server, "silent"), timeout=0.05, retries=urllib3.Retry(1, allowed_methods=None))
     first, second = recorded.wait(2)
-    assert {told(span)[2] for span in (first, second)} == {"urllib3.exceptions.ReadTimeoutError"}
+    assert {ending(span)[2] for span in (first, second)} == {"urllib3.exceptions.ReadTimeoutError"}
     assert second.attributes[semconv.HTTP_REQUEST_RESEND_COUNT] == 1
 
 
@@ -294,7 +286,7 @@ def test_what_is_sent_is_what_would_be_sent(recorded, server, library, make, mod
     plain, tapped = (body for _, _, body in server.received[before:])
     assert plain == tapped
     span, said = only(recorded)
-    assert (told(span), said.get(semconv.REQUEST_MODEL)) == (GOOD, model)
+    assert (ending(span), said.get(semconv.REQUEST_MODEL)) == (GOOD, model)
 
 
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/models", "/v1/traces", "/"])
@@ -305,7 +297,7 @@ def test_other_traffic_is_left_alone(recorded, server, library, path):
 
 def test_the_path_is_read_without_its_query(recorded, server, library):
     visit(library, "text", url(server, "whole", "/v1/chat/completions?api-version=1"))
-    assert told(only(recorded)[0]) == GOOD
+    assert ending(only(recorded)[0]) == GOOD
 
 
 def test_a_response_may_be_read_on_another_thread(recorded, server, library):
@@ -316,7 +308,7 @@ def test_a_response_may_be_read_on_another_thread(recorded, server, library):
     thread.start()
     thread.join()
     assert pieces
-    assert told(only(recorded)[0]) == GOOD
+    assert ending(only(recorded)[0]) == GOOD
 
 
 def test_the_wait_for_a_connection_is_told_once_connected_and_when_used_again(recorded, server):
