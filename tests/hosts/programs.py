@@ -134,5 +134,11 @@ def at_exit_only():
     atexit.register(few, "late")
 
 
+def stay():
+    """Until nobody writes to its standard input any more."""
+    few("stay")
+    sys.stdin.read()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
