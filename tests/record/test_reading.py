@@ -249,6 +249,16 @@ def test_a_body_of_blanks_is_not_held():
     assert not one.complete
 
 
+def test_pieces_without_bytes_do_not_add_up():
+    one = Reading(openai, Clock(), SSE, None)
+    one.feed(sse(*CHAT, done=False))
+    for _ in range(3 * HELD):
+        one.feed(b"")
+    assert len(one._pieces) <= HELD
+    one.finish(1)
+    assert (one.facts.output_tokens, one.chunks) == (3, 6)
+
+
 @pytest.mark.parametrize("size", [1, 10, 10**7])
 def test_a_compressed_stream_is_read(size):
     squeeze = zlib.compressobj(wbits=31)

@@ -131,7 +131,7 @@ class Reading:
         else:
             # What most pieces of most streams come to; `_take` once more, without a call.
             self._pieces.append(piece)
-            self._held += len(piece)
+            self._held += len(piece) or 1
             if self._held > HELD:
                 self._shed()
 
@@ -140,7 +140,7 @@ class Reading:
             self._look(piece, now)
             return
         self._pieces.append(piece)
-        self._held += len(piece)
+        self._held += len(piece) or 1
         if self._held > HELD:
             self._shed()
 
