@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 READY_WITHIN = 60.0
-EXIT_WITHIN = 10.0
+EXIT_WITHIN = 40.0
+"""Longer than a gunicorn waits for its workers."""
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def test_on_a_full_disk_what_is_too_old_makes_room_for_what_is_new(tmp_path, spa
         database = Database(path, Config(max_size=quota_, max_age=Duration.parse("1d")))
         for number in range(600):
             database.submit_span(spans.call(at=0, response_id=f"{number:0200}"))
-        wait_for(lambda: database.flush(1), 5)
+        wait_for(lambda: database.flush(1), 30)
         assert database.stats().stored == 600
         assert database.stats().dropped == {}
         assert path.stat().st_size <= before
