@@ -58,7 +58,10 @@ def _bounded(inner: Any) -> Any:
         except RuntimeError:
             # Python 3.12 gives no thread to an interpreter that exits (cpython issue 104690): unbounded, then.
             return inner(*args, **kwargs)
-        worker.join(min(SHARE, remaining()))
+        longest = SHARE
+        with boundary.guard("leaving.shutdown"):
+            longest = min(SHARE, remaining())
+        worker.join(longest)
         return None
 
     shutdown.otel_llm_bounded = True  # type: ignore[attr-defined]

