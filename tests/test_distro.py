@@ -484,11 +484,40 @@ import sys, otel_llm
 otel_llm.instrument()
 from otel_llm.alert import engine, outlet
 assert engine.load_rules(None, defaults=True)().rules
-print([name for name in ("packaging", "yaml", "smtplib", "grpc", "httpx", "click", "rich") if name in sys.modules])
+late = ("packaging", "difflib", "yaml", "smtplib", "grpc", "httpx", "click", "rich")
+print([name for name in late if name in sys.modules])
 """
     environ = {**os.environ, "OTEL_LLM_STORE_PATH": str(tmp_path / "calls.db")}
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
     assert told.stdout == "[]\n"
+
+
+def test_the_tap_alone_loads_no_parser_of_requirements_and_is_an_instrumentor_all_the_same():
+    program = """
+import sys
+from otel_llm.record.transport import WireInstrumentor
+WireInstrumentor().instrument()
+print([name for name in ("packaging", "difflib", "opentelemetry.instrumentation", "sqlite3") if name in sys.modules])
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+print(issubclass(WireInstrumentor, BaseInstrumentor), isinstance(WireInstrumentor(), BaseInstrumentor))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines() == ["[]", "True True"]
+
+
+def test_switching_the_tap_twice_is_said_and_does_nothing():
+    program = """
+from otel_llm.record.transport import WireInstrumentor
+for method in ("uninstrument", "instrument", "instrument", "uninstrument"):
+    getattr(WireInstrumentor(), method)(skip_dep_check=True)
+    print(WireInstrumentor().is_instrumented_by_opentelemetry, *WireInstrumentor().instrumentation_dependencies())
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "True", "True", "False"]
+    assert told.stderr.splitlines() == [
+        "Attempting to uninstrument while already uninstrumented",
+        "Attempting to instrument while already instrumented",
+    ]
 
 
 def test_the_tap_is_on_however_it_was_switched():

@@ -7,7 +7,6 @@ below it said, and the fault is returned with the place, what was expected and w
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,8 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     receive: ReceiveConfig = msgspec.field(default_factory=ReceiveConfig)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """One key that can be set.
 
     Attributes:
@@ -75,8 +73,7 @@ class Setting:
         return kind.expected(self.kind)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """Settings, where each came from, and what was misfit.
 
     Attributes:
@@ -99,13 +96,12 @@ class Loaded:
         return {setting.key: _shown(setting.key, _get(self.settings, setting.key)) for setting in known()}
 
 
-@dataclass(slots=True)
-class _Layers:
+class _Layers(msgspec.Struct):
     """Values gathered so far, each from the strongest layer that said it without a fault."""
 
-    values: dict[str, Any] = field(default_factory=dict[str, Any])
-    origins: dict[str, str] = field(default_factory=dict[str, str])
-    faults: list[Fault] = field(default_factory=list[Fault])
+    values: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    origins: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    faults: list[Fault] = msgspec.field(default_factory=list[Fault])
 
 
 def known() -> tuple[Setting, ...]:
@@ -201,7 +197,7 @@ def _unknown(document: Document, key: str, beside: Mapping[str, Any]) -> Fault:
     if fault.hint is None:  # the right word in the wrong section
         word = key.rpartition(".")[2]
         elsewhere = {setting.key.rpartition(".")[2]: setting.key for setting in reversed(_KNOWN)}
-        fault = replace(fault, hint=f"did you mean {elsewhere[word]}?" if word in elsewhere else None)
+        fault = msgspec.structs.replace(fault, hint=f"did you mean {elsewhere[word]}?" if word in elsewhere else None)
     return fault
 
 

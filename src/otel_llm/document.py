@@ -5,12 +5,12 @@ file with a mistake must not stop the application that we ride along with. The f
 expansion are bounded, only plain values are made, and the parser is the one in Python, whose recursion Python stops.
 """
 
-import difflib
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 MAX_BYTES: Final = 256_000
 MAX_DEPTH: Final = 24
@@ -19,8 +19,7 @@ MAX_VALUES: Final = 20_000
 _TAG: Final = "tag:yaml.org,2002:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One mistake of the user's, told so that it can be put right.
 
     Attributes:
@@ -47,8 +46,7 @@ class Fault:
         return f"{place}: expected {self.expected}, found {self.found}{hint}"
 
 
-@dataclass(slots=True, kw_only=True)
-class Document:
+class Document(msgspec.Struct, kw_only=True):
     """What a file says.
 
     Attributes:
@@ -58,9 +56,9 @@ class Document:
     """
 
     name: str
-    values: dict[str, Any] = field(default_factory=dict[str, Any])
-    lines: dict[str, int] = field(default_factory=dict[str, int])
-    faults: list[Fault] = field(default_factory=list[Fault])
+    values: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    lines: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    faults: list[Fault] = msgspec.field(default_factory=list[Fault])
 
     def where(self, key: str) -> str:
         """``FILE:LINE`` of ``key`` or of the nearest mapping around it."""
@@ -78,6 +76,8 @@ class Document:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """``did you mean X?`` for the known word nearest to ``word``, ``None`` where none is near."""
+    import difflib  # noqa: PLC0415 - only who mistyped a name pays for it
+
     near = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else None
 

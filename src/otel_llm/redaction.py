@@ -1,9 +1,10 @@
 """Take secrets out of text before it is kept. Linear time: the text may come from anybody. Pure."""
 
 import re
+from functools import cache
 from typing import Final
 
-_SECRET: Final = re.compile(
+_KEY: Final = (
     r"(?:"
     r"\b(?:sk|pk|rk|pa|gsk|xai|hf|r8|nvapi|pplx|fw|csk|tgp|vck|jina|tvly|lsv2|esecret|gh[opsur]|github_pat|glpat|xox[a-z])"
     r"[-_][A-Za-z0-9*._-]{6,}"
@@ -20,54 +21,55 @@ _LABELS: Final = (
     r"(?i)(?<![a-z0-9])((?:api|access|secret|private|auth|client|session)[-_ ]?(?:key|token|secret)"
     r"|secret|password|authorization)"
 )
-_LABEL: Final = re.compile(_LABELS + r"\Z")
-_LABELLED: Final = re.compile(
-    _LABELS + r"([\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:provided: ?|bearer |basic )?)([^\s\"',;}]{4,})"
-)
-_PROVIDED: Final = re.compile(r"(?i)(api key (?:provided|given): ?)\S+")
-_QUERY: Final = re.compile(r"(?<=[^\s?])\?(?=[A-Za-z0-9_.-]{1,64}=)[^\s\"'<>)]+")
-_USER_INFO: Final = re.compile(r"(://)[^\s/@:\"']{0,100}:[^\s/@\"']{1,200}@")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_LABEL: Final = _LABELS + r"\Z"
+_LABELLED: Final = _LABELS + r"([\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:provided: ?|bearer |basic )?)([^\s\"',;}]{4,})"
+_PROVIDED: Final = r"(?i)(api key (?:provided|given): ?)\S+"
+_QUERY: Final = r"(?<=[^\s?])\?(?=[A-Za-z0-9_.-]{1,64}=)[^\s\"'<>)]+"
+_USER_INFO: Final = r"(://)[^\s/@:\"']{0,100}:[^\s/@\"']{1,200}@"
+_CONTROL: Final = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
-_LONG_WORD: Final = re.compile(r"\S{9,}")
+_LONG_WORD: Final = r"\S{9,}"
 _SHORTEST_PLAIN: Final = 14
 """Characters of the shortest key that may be letters alone."""
 
 MASK: Final = "[redacted]"
 
+_pattern: Final = cache(re.compile)
+"""Patterns are compiled at their first use: that takes 4 ms in all, and most processes keep no text of an error."""
+
 
 def scrub(text: str, limit: int = 300) -> str:
     """``text`` without keys, query strings and control characters, encodable, cut to ``limit`` characters."""
-    short = _CONTROL.sub(" ", encodable(text[: limit * 4]))
-    short = _mask(_QUERY.sub("?" + MASK, _USER_INFO.sub(r"\1" + MASK + "@", short)))
+    short = _pattern(_CONTROL).sub(" ", encodable(text[: limit * 4]))
+    short = _mask(_pattern(_QUERY).sub("?" + MASK, _pattern(_USER_INFO).sub(r"\1" + MASK + "@", short)))
     return short if len(short) <= limit else short[: limit - 1] + "…"
 
 
 def mask(text: str) -> str:
     """``text`` without keys, encodable, and otherwise as it is."""
-    return _mask(_USER_INFO.sub(r"\1" + MASK + "@", encodable(text)))
+    return _mask(_pattern(_USER_INFO).sub(r"\1" + MASK + "@", encodable(text)))
 
 
 def names_secret(word: str) -> bool:
     """Whether a text under the key ``word`` is a secret whatever it looks like."""
-    return _LABEL.search(word[-64:]) is not None
+    return _pattern(_LABEL).search(word[-64:]) is not None
 
 
 def _mask(text: str) -> str:
     """``text`` without keys; most words are too short or too plain for one and are not looked at closely."""
     lower = text.lower()
     announced = "bearer " in lower or "basic " in lower  # only the word before gives such a key away
-    text = _SECRET.sub(MASK, text) if announced else _LONG_WORD.sub(_mask_word, text)
+    text = _pattern(_KEY).sub(MASK, text) if announced else _pattern(_LONG_WORD).sub(_mask_word, text)
     if "api key " in lower:
-        text = _PROVIDED.sub(r"\1" + MASK, text)
+        text = _pattern(_PROVIDED).sub(r"\1" + MASK, text)
     if any(word in lower for word in ("key", "token", "secret", "password", "authorization")):
-        text = _LABELLED.sub(r"\1\2" + MASK, text)
+        text = _pattern(_LABELLED).sub(r"\1\2" + MASK, text)
     return text
 
 
 def _mask_word(found: re.Match[str]) -> str:
     word = found[0]
-    return word if len(word) < _SHORTEST_PLAIN and word.isalpha() else _SECRET.sub(MASK, word)
+    return word if len(word) < _SHORTEST_PLAIN and word.isalpha() else _pattern(_KEY).sub(MASK, word)
 
 
 def encodable(text: str) -> str:

@@ -25,8 +25,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+import msgspec
 
 from otel_llm import boundary, labour
 
@@ -43,8 +44,7 @@ State = Literal["idle", "running", "resting", "stopped"]
 """``idle``: nothing to do, or not begun; ``resting``: crashed, and begun again soon; ``stopped``: for good."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a loop stands.
 
     Attributes:

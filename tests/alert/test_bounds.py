@@ -1,9 +1,9 @@
 """What must stay bounded, and what must not be lost: bad input, too many series, rules that come and go."""
 
 import math
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from otel_llm import semconv
 from otel_llm.alert import message, overlay

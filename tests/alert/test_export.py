@@ -1,11 +1,11 @@
 """Rules for Prometheus, judged by the real promtool; routing for Alertmanager, read by the real amtool."""
 
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from otel_llm import semconv
 from otel_llm.alert import export, schema

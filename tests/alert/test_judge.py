@@ -1,8 +1,7 @@
 """Rules, series and state machine together, under a clock moved by hand."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from otel_llm import semconv
 from otel_llm.alert import message, schema

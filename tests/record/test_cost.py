@@ -1,6 +1,7 @@
 """What calls cost: on the wire, told by hand, on servers of the user's own."""
 
 import httpx
+import msgspec
 import pytest
 
 from otel_llm import semconv
@@ -11,11 +12,13 @@ from otel_llm.record.price import Price, Table
 from otel_llm.record.settings import CostConfig
 from otel_llm.record.tariff import Override
 
+PRICES = msgspec.Raw(b'{"m": {"input": 1, "output": 2}}')
+
 
 class Fixed:
     """A table that does not change with the providers' prices."""
 
-    current = Table(date="2026-01-02", source="a test", providers={"openai": {"m": Price(input=1, output=2)}})
+    current = Table(date="2026-01-02", source="a test", providers={"openai": PRICES})
 
 
 NOTHING = (None, None, None)

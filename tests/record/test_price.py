@@ -96,6 +96,13 @@ def test_no_provider_lends_its_prices_to_another():
     assert tariff.own().find("openai", "claude-sonnet-4-5") is None
 
 
+def test_only_the_prices_of_providers_that_are_asked_for_are_read():
+    table = tariff.own()
+    assert not table.asked
+    assert table.find("anthropic", "claude-sonnet-4-5") is table.find("anthropic", "claude-sonnet-4-5")
+    assert table.asked.keys() == {"anthropic"}
+
+
 def test_the_table_has_known_figures():
     price = tariff.own().find("openai", "gpt-4o")
     assert (price.input, price.output, price.cache_read) == (2.5, 10, 1.25)

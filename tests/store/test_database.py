@@ -290,6 +290,15 @@ def test_what_was_read_again_is_not_written_twice(kept, spans, path, monkeypatch
     assert rows(path) == 1
 
 
+def test_what_was_written_is_read_again_soon_where_it_is_much(kept, spans, monkeypatch):
+    monkeypatch.setattr("otel_llm.store.writer.PROOF", 60.0)
+    monkeypatch.setattr("otel_llm.store.writer.BATCH", 20)
+    writer = kept(*(spans.call() for _ in range(19)))._writer()
+    assert len(writer._unproved) == 19
+    kept(spans.call())
+    wait_for(lambda: not writer._unproved, 2)
+
+
 def test_damage_that_stays_has_the_file_set_aside(kept, spans, path, monkeypatch):
     monkeypatch.setattr("otel_llm.store.writer.PROOF", 0.05)
     proofs = []

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 
 import pytest
 from finished_spans import SECOND, Spans
@@ -118,6 +119,19 @@ def test_two_processes_fold_each_span_once(connection):
     found = told(connection)["groups"][0]
     assert (found["attempts"], found["input_tokens"], found["output_tokens"]) == (1000, 1000, 2000)
     assert connection.sqlite.execute("SELECT sum(attempts) FROM rollups").fetchone() == (1000,)
+
+
+def test_folding_a_few_rows_at_a_time_changes_nothing(tmp_path, spans, monkeypatch):
+    made = [spans.call(at=number * 900, input_tokens=number, output_tokens=number % 3) for number in range(20)]
+    found = []
+    for at_once in (3, 100):
+        monkeypatch.setattr(rollup, "_IN_MEMORY", at_once)
+        with closing(Connection(tmp_path / f"{at_once}.db")) as connection:
+            write(connection, *made)
+            rollup.fold(connection.sqlite, least=1)
+            found.append(connection.sqlite.execute("SELECT * FROM rollups").fetchall())
+    assert found[0] == found[1]
+    assert len(found[0]) > 1
 
 
 def test_spans_that_wait_are_few(connection, spans):

@@ -21,6 +21,7 @@ from otel_llm.alert.carriage import Result, explain
 from otel_llm.alert.notice import Plan
 from otel_llm.alert.receiver import Webhook
 from otel_llm.ledger import LEASE, Ledger, Message, Row
+from otel_llm.suppression import suppress_instrumentation
 
 INTERVAL: Final = 60.0
 """Between two words about what fires [s]."""
@@ -107,8 +108,6 @@ class Alertmanager:
         self._loop.stop(0.0)
 
     def _run(self, loop: supervisor.Loop) -> None:
-        from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
-
         with suppress_instrumentation():
             while loop.goes_on:
                 self.turn()

@@ -8,8 +8,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+import msgspec
 
 from otel_llm.alert import message
 from otel_llm.alert.rule import NAME
@@ -29,8 +30,7 @@ _LONGEST_SUBJECT: Final = 200
 _COLOURS: Final = {"firing": "#d62728", "resolved": "#2ca02c"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """What is told at once.
 
     Attributes:

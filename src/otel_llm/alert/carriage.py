@@ -9,9 +9,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+
+import msgspec
 
 from otel_llm.alert.receiver import Secret
 
@@ -24,8 +25,7 @@ TOTAL: Final = 10.0
 _MOST_SECRET: Final = 65_536
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """How a try went.
 
     Attributes:

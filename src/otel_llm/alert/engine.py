@@ -11,7 +11,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -30,6 +29,7 @@ from otel_llm.alert.signal import attempt
 from otel_llm.alert.state import Alert
 from otel_llm.alert.window import FINE, OTHER, SLOT, Slot
 from otel_llm.ledger import PAGE, Kept, Ledger, LedgerMovedError, Message, Row, Shared
+from otel_llm.suppression import suppress_instrumentation
 
 STEP: Final = 1.0
 """How often the thread takes up, shares and looks whether a rule is due [s]."""
@@ -102,8 +102,7 @@ class Nobody:
         """Nothing runs."""
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(msgspec.Struct):
     """What the engine says about itself.
 
     Attributes:
@@ -124,8 +123,7 @@ class Facts:
     cpu: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """What was counted in this process since it judges.
 
     Attributes:
@@ -145,21 +143,20 @@ class Counted:
     folded: int = 0
 
 
-@dataclass(slots=True)
-class _Life:
+class _Life(msgspec.Struct):
     """What one process holds; after a fork the child begins afresh."""
 
     judge: Judge
     board: Board
-    boot: str = field(default_factory=clock.boot)
-    worker: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    pid: int = field(default_factory=os.getpid)
+    boot: str = msgspec.field(default_factory=clock.boot)
+    worker: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex[:12])
+    pid: int = msgspec.field(default_factory=os.getpid)
     ledger: Ledger | None = None
     stand_in: MemoryLedger | None = None
     told_before: frozenset[tuple[str, int]] = frozenset()
     stamp: tuple[int, int] | None = None
-    names: dict[Group, str] = field(default_factory=dict[Group, str])
-    groups: dict[str, Group] = field(default_factory=dict[str, Group])
+    names: dict[Group, str] = msgspec.field(default_factory=dict[Group, str])
+    groups: dict[str, Group] = msgspec.field(default_factory=dict[str, Group])
     shared_from: int = 0
     mark: int = 0
     kept_at: float = 0.0
@@ -281,8 +278,6 @@ class Engine:
     # --- the thread's side --------------------------------------------------------------------------------------
 
     def _run(self, loop: supervisor.Loop) -> None:
-        from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
-
         self._processor.intake.served = True
         life = self._life
         with suppress_instrumentation():
@@ -292,8 +287,6 @@ class Engine:
                 loop.wait(STEP)
 
     def _end(self) -> None:
-        from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
-
         with suppress_instrumentation():
             if self._life is not None:
                 self._leave(self._life, clock.now(), time.time())
@@ -570,7 +563,7 @@ def _keep(change: Change, now: float, wall: float, boot: str) -> Kept:
         rule=rule.name,
         digest=rule.digest,
         state=alert.state,
-        content={field.name: getattr(alert, field.name) for field in fields(alert)},
+        content=msgspec.structs.asdict(alert),
         labels=message.describe(rule, alert).labels,
         at=now,
         wall=wall,
@@ -580,4 +573,4 @@ def _keep(change: Change, now: float, wall: float, boot: str) -> Kept:
 
 def _write(group: Group) -> str:
     """A group as other workers with the same rules write it."""
-    return msgspec.json.encode(msgspec.to_builtins(group)).decode()
+    return msgspec.json.encode(group).decode()

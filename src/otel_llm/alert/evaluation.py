@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from otel_llm.alert.board import Board, Series
 from otel_llm.alert.rule import REASON, Condition, Group, Labels, Rule
@@ -17,8 +18,7 @@ _STALE: Final = 3
 """A gauge that missed this many readings has no data."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """A statistic and what it was made of.
 
     Attributes:

@@ -5,9 +5,10 @@ are and harms no other.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import floor
 from typing import Final
+
+import msgspec
 
 from otel_llm.alert import state
 from otel_llm.alert.board import Board
@@ -34,8 +35,7 @@ _KEPT: Final = 900.0
 _FAILURES: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """An alert after a tick that moved it.
 
     Attributes:
@@ -56,8 +56,7 @@ class Change:
         return fingerprint(self.rule.name, self.alert.labels)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an alert whose rule is gone.
 
     Attributes:

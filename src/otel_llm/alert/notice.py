@@ -1,9 +1,10 @@
 """Room alert: who is to be told what, made from a rule file. No I/O, no clock."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import floor
 from typing import Any
+
+import msgspec
 
 from otel_llm.alert import receiver, route
 from otel_llm.alert.receiver import SHORTCUT, Receiver
@@ -13,8 +14,7 @@ from otel_llm.document import Document, Fault
 from otel_llm.ledger import Message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Receivers, and the way to them.
 
     Attributes:
@@ -24,10 +24,10 @@ class Plan:
         repeats: By alert name, how often its rule has it told again [s].
     """
 
-    receivers: Mapping[str, Receiver] = field(default_factory=dict[str, Receiver])
-    root: Route = field(default_factory=Route)
-    inhibition: Inhibition = field(default_factory=Inhibition)
-    repeats: Mapping[str, float] = field(default_factory=dict[str, float])
+    receivers: Mapping[str, Receiver] = msgspec.field(default_factory=dict[str, Receiver])
+    root: Route = msgspec.field(default_factory=Route)
+    inhibition: Inhibition = msgspec.field(default_factory=Inhibition)
+    repeats: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
 
     def routes(self, message: Message) -> dict[str, Route]:
         """By name, the receivers that are to hear ``message``, and the route that leads there."""

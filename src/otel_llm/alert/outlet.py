@@ -8,9 +8,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
+
+import msgspec
 
 from otel_llm import boundary, supervisor
 from otel_llm.alert import clock
@@ -21,6 +22,7 @@ from otel_llm.alert.receiver import Email, Receiver, Webhook
 from otel_llm.alert.route import Route, is_silenced
 from otel_llm.gate import importing
 from otel_llm.ledger import LEASE, Ledger, Message, Outcome, Row, Silence
+from otel_llm.suppression import suppress_instrumentation
 
 MOST: Final = 1_000
 """Rows that are looked at in one turn."""
@@ -63,8 +65,7 @@ def carry(receiver: Receiver, batch: Batch) -> Result:
     return apprised.send(receiver.to, batch)
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(msgspec.Struct):
     """Lets `RATE` through in a minute, all of them at once where none went before."""
 
     tokens: float = float(RATE)
@@ -80,8 +81,7 @@ class _Bucket:
         return 0.0
 
 
-@dataclass(slots=True)
-class Desk:
+class Desk(msgspec.Struct):
     """What is known of one receiver.
 
     Attributes:
@@ -95,23 +95,22 @@ class Desk:
 
     name: str
     held_until: float = float("-inf")
-    flushed: dict[str, float] = field(default_factory=dict[str, float])
-    bucket: _Bucket = field(default_factory=_Bucket)
-    settled: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    flushed: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+    bucket: _Bucket = msgspec.field(default_factory=_Bucket)
+    settled: dict[str, Outcome] = msgspec.field(default_factory=dict[str, Outcome])
     failing: bool = False
     expects: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
     loop: supervisor.Loop | None = None
 
 
-@dataclass(slots=True)
-class _Pile:
+class _Pile(msgspec.Struct):
     """Rows that are told together."""
 
     route: Route
     key: str
     ripe_at: float = float("inf")
-    rows: list[Row] = field(default_factory=list[Row])
+    rows: list[Row] = msgspec.field(default_factory=list[Row])
 
 
 class Post:
@@ -215,8 +214,6 @@ class Post:
     # --- a receiver's side --------------------------------------------------------------------------------------
 
     def _run(self, desk: Desk, loop: supervisor.Loop) -> None:
-        from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
-
         with suppress_instrumentation():
             while self._goes_on(desk, loop):
                 desk.expects = False

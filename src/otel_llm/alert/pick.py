@@ -1,9 +1,10 @@
 """Room alert: typed values out of what a rule file says, each with its place for the fault. No I/O, no clock."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, NoReturn
+
+import msgspec
 
 from otel_llm.alert.signal import SIGNALS, Signal, signal
 from otel_llm.alert.window import LONGEST, SLOT
@@ -19,15 +20,14 @@ class WrongError(Exception):
         self.fault = fault
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(msgspec.Struct):
     """A rule's values with the document and key that each came from."""
 
     name: str
     group: str
     interval: Any
-    values: dict[str, Any] = field(default_factory=dict[str, Any])
-    origins: dict[str, tuple[Document, str]] = field(default_factory=dict[str, tuple[Document, str]])
+    values: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    origins: dict[str, tuple[Document, str]] = msgspec.field(default_factory=dict[str, tuple[Document, str]])
     place: tuple[Document, str] | None = None
 
 

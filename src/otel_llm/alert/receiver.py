@@ -11,6 +11,8 @@ from ipaddress import ip_address
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
+import msgspec
+
 from otel_llm.alert.pick import Draft, Pick, WrongError
 from otel_llm.alert.receiver_keys import APPRISE, EMAIL, RECEIVER, WEBHOOK
 from otel_llm.document import Document, Fault, quote
@@ -35,8 +37,7 @@ _MAILBOX: Final = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+|[^\r\n<>,;@]*<[^\s@<>,;]+
 _MOST_PORT: Final = 65_535
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
     """Where a secret stands.
 
     Attributes:
@@ -74,8 +75,7 @@ class Webhook:
     password: Secret | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Email:
+class Email(msgspec.Struct, frozen=True, kw_only=True):
     """People who read mail.
 
     Attributes:
@@ -97,8 +97,7 @@ class Email:
     password: Secret | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Apprise:
+class Apprise(msgspec.Struct, frozen=True, kw_only=True):
     """Whatever Apprise knows.
 
     Attributes:
@@ -108,8 +107,7 @@ class Apprise:
     urls: Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver:
+class Receiver(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who gets to know.
 
     Attributes:

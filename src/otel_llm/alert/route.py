@@ -5,8 +5,9 @@ ones have it too, and the deepest match decides. Who is reached twice is told on
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import msgspec
 
 from otel_llm.alert.pick import Draft, Pick, WrongError
 from otel_llm.alert.receiver_keys import ROUTE
@@ -20,8 +21,7 @@ ALL: Final = "..."
 Labels = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """A node of the tree.
 
     Attributes:
@@ -91,7 +91,7 @@ def interpret(
             root = _route(Pick(_draft(document, "route", values), {}), values, receivers, Route(), root=True)
         except WrongError as wrong:
             return _all([*always, *receivers]), [wrong.fault]
-        return (replace(Route(), routes=(*extra, root)) if extra else root), []
+        return (msgspec.structs.replace(Route(), routes=(*extra, root)) if extra else root), []
     return _all([*always, *receivers]), []
 
 
@@ -140,7 +140,7 @@ def _route(pick: Pick, values: Mapping[str, Any], receivers: Sequence[str], abov
         if not isinstance(child, dict):
             raise WrongError(Fault(where=document.where(place), key=place, expected="a route", found=quote(child)))
         routes.append(_route(Pick(_draft(document, place, child), {}), child, receivers, own, root=False))
-    return replace(own, routes=tuple(routes))
+    return msgspec.structs.replace(own, routes=tuple(routes))
 
 
 def _match(pick: Pick) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -177,8 +177,7 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inhibition:
+class Inhibition(msgspec.Struct, frozen=True, kw_only=True):
     """While one alert fires, another is not told, as far as both are about the same.
 
     Attributes:
@@ -187,7 +186,7 @@ class Inhibition:
     """
 
     pairs: frozenset[tuple[str, str]] = frozenset()
-    own: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    own: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict[str, frozenset[str]])
 
     def covers(self, target: Labels, firing: Sequence[Message]) -> bool:
         """Whether one of ``firing`` inhibits the alert with labels ``target``."""

@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+import msgspec
 
 from otel_llm.alert.signal import Signal, signal
 
@@ -19,8 +20,7 @@ _MOST_VALUE: Final = 256
 """Longest value of a label; what is longer is cut [character]."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Which calls or readings make one series: those that ``where`` lets through, told apart by ``by``.
 
     Rules with the same group read the same series, so that fifty rules cost what one does.
@@ -38,8 +38,7 @@ class Group:
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """A statistic of a signal over a window, and the bound that it crosses.
 
     Attributes:
@@ -84,8 +83,7 @@ class Condition:
         return value < bound if self.op == "<" else value <= bound
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slo:
+class Slo(msgspec.Struct, frozen=True, kw_only=True):
     """An error budget that burns too fast: what its two conditions were made from, kept for the export.
 
     Attributes:
@@ -104,8 +102,7 @@ class Slo:
     short: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One alerting rule.
 
     Attributes:
@@ -138,8 +135,8 @@ class Rule:
     no_data: Literal["keep", "resolve", "alert"] = "keep"
     no_data_after: float = 300.0
     send_resolved: bool = True
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     where: str = ""
 
     @property
@@ -156,8 +153,7 @@ class Rule:
         return hashlib.blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(msgspec.Struct, frozen=True, kw_only=True):
     """What rules read of a group.
 
     Attributes:

@@ -6,7 +6,6 @@ Files are laid over each other, the shipped one first: a rule of the same name t
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -52,8 +51,7 @@ _OPS: Final = (">", ">=", "<", "<=")
 _RESERVED_LABELS: Final = frozenset({NAME, REASON, SCOPE, "alertstate"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleSet:
+class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
     """What the rule files say.
 
     Attributes:
@@ -70,7 +68,7 @@ class RuleSet:
     receivers: tuple[tuple[Document, str, Mapping[str, Any]], ...] = ()
     route: tuple[Document, Mapping[str, Any]] | None = None
     inhibit: tuple[tuple[str, str], ...] = ()
-    plan: Plan = field(default_factory=Plan)
+    plan: Plan = msgspec.field(default_factory=Plan)
     faults: tuple[Fault, ...] = ()
     documents: tuple[Document, ...] = ()
 

@@ -6,7 +6,6 @@ quantity leaves for Prometheus.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -31,8 +30,7 @@ STATS: Final[Mapping[Kind, tuple[str, ...]]] = {
 """The statistics of each kind; the first is what a rule means that names none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that rules can be about.
 
     Attributes:

@@ -8,8 +8,10 @@ It is moved at the ticks of its rule and nowhere else. What is to be told comes 
 told at most once as firing and, if it was, once as resolved.
 """
 
-from dataclasses import dataclass, replace
 from typing import Final, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from otel_llm.alert.rule import Labels, Rule
 
@@ -23,8 +25,7 @@ STALE_GAP: Final = 3600.0
 """After a longer gap than this a firing alert that is clear, or has no data, is resolved at once [s]."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the windows say at one tick.
 
     Attributes:
@@ -38,8 +39,7 @@ class Verdict:
     samples: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """A rule's state for one set of labels.
 
     Attributes:
@@ -83,8 +83,7 @@ class Alert:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """Something to tell about an alert, frozen at the moment it came about.
 
     Attributes:

@@ -10,10 +10,11 @@ import http.client
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from otel_llm.alert import carriage
 
@@ -27,8 +28,7 @@ class ForbiddenError(OSError):
     """The address is none that may be asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a server said.
 
     Attributes:

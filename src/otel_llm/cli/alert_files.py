@@ -1,11 +1,11 @@
 """``otel-llm alerts check|test|export|reload``: rule files. Cli storey."""
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 
 from otel_llm import config
 from otel_llm.alert import export as exports
@@ -33,7 +33,7 @@ def check(ctx: click.Context, *, file: Path | None, as_json: bool) -> None:
     """
     found = in_force(file)
     if as_json:
-        output.print_json([dataclasses.asdict(fault) for fault in found.faults])
+        output.print_json([msgspec.structs.asdict(fault) for fault in found.faults])
     else:
         for fault in found.faults:
             click.echo(fault)

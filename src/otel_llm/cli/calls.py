@@ -1,6 +1,5 @@
 """``otel-llm calls``: list inference calls, or show one with its timeline. Cli storey; reads the store only."""
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 from rich.text import Text
 
 from otel_llm import semconv
@@ -130,7 +130,7 @@ def find(store: Reader, selection: Filter, wanted: Wanted) -> list[Attempt]:
         NoData: There is none.
     """
     limit = None if wanted else selection.limit
-    every = map(Attempt.of, store.calls(dataclasses.replace(selection, limit=limit)))
+    every = map(Attempt.of, store.calls(msgspec.structs.replace(selection, limit=limit)))
     found = list(itertools.islice(filter(wanted.fits, every), selection.limit))
     if not found:
         raise options.NoData(options.nothing_yet("No call matches."))

@@ -1,11 +1,11 @@
 """``otel-llm config``: the settings in force, and what is wrong with them. Cli storey."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from otel_llm import config
 from otel_llm.cli import options, output
@@ -52,7 +52,7 @@ def check(ctx: click.Context, *, file: Path | None, as_json: bool) -> None:
     loaded = config.load() if file is None else config.load(path=file, environ={})
     faults = (*loaded.faults, *override(loaded.settings.cost.prices).faults)
     if as_json:
-        output.print_json([dataclasses.asdict(fault) for fault in faults])
+        output.print_json([msgspec.structs.asdict(fault) for fault in faults])
     else:
         for fault in faults:
             click.echo(fault)

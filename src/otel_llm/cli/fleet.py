@@ -1,9 +1,10 @@
 """What commands with ``--fleet`` read: the calls and minutes that all hosts tell a shared Redis. Cli storey."""
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any, Final
+
+import msgspec
 
 from otel_llm import config, semconv
 from otel_llm.cli import options
@@ -35,7 +36,7 @@ class Summed:
 def ranged(selection: Filter) -> Filter:
     """``selection``, cut to the last hour unless it says when it begins."""
     since = selection.since if selection.since is not None else time.time_ns() - _HOUR
-    return dataclasses.replace(selection, since=since)
+    return msgspec.structs.replace(selection, since=since)
 
 
 def calls(selection: Filter, wanted: Wanted, *, follow: bool) -> Iterator[Attempt]:

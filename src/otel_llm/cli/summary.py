@@ -1,6 +1,5 @@
 """``otel-llm summary``: percentiles, tokens, errors over a time range. Cli storey; `Reader.summary` has the figures."""
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import click
+import msgspec
 from rich.text import Text
 
 from otel_llm.cli import bench, figures, options, output
@@ -92,13 +92,13 @@ def _ranged(store: Reader, selection: Filter) -> Filter:
     """``selection``, cut to the hour before the newest call that it holds, unless it says when it begins."""
     if selection.since is not None:
         return selection
-    newest = store.calls(dataclasses.replace(selection, limit=1))
+    newest = store.calls(msgspec.structs.replace(selection, limit=1))
     if not newest:
         return selection
     since = newest[0].start_time_unix_nano - _HOUR
-    older = store.calls(dataclasses.replace(selection, until=since, limit=1))
+    older = store.calls(msgspec.structs.replace(selection, until=since, limit=1))
     # Without older ones the range is as long as the calls took, and a rate over it means something.
-    return dataclasses.replace(selection, since=since) if older else selection
+    return msgspec.structs.replace(selection, since=since) if older else selection
 
 
 def _print(store: Summing, selection: Filter, document: Group, by: Sequence[str], *, markdown: bool) -> None:
@@ -191,7 +191,7 @@ def _course(store: Reader, selection: Filter, document: Group) -> Text | None:
     step = _SECOND * next((step for step in _STEPS if step >= least), math.ceil(least))
     values: list[float | None] = []
     for begin in range(since, until, step):
-        part = dataclasses.replace(selection, since=begin, until=min(begin + step, until + 1))
+        part = msgspec.structs.replace(selection, since=begin, until=min(begin + step, until + 1))
         groups = store.summary(part, ())["groups"]
         first = groups[0]["time_to_first_token"] if groups else None
         values.append(first["p95"] if first else None)

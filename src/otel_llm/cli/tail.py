@@ -1,12 +1,12 @@
 """``otel-llm tail``: one line per call as it finishes. Cli storey; follows the store by cursor and into a new file."""
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -54,7 +54,7 @@ def command(  # noqa: PLR0913 - options
     -f waits for a store that does not exist yet and goes on in a new one when the file is replaced.
     """
     line = _Line(as_json=as_json)
-    selection = dataclasses.replace(selection, limit=lines)
+    selection = msgspec.structs.replace(selection, limit=lines)
     if fleet:
         from otel_llm.cli.fleet import calls  # noqa: PLC0415 - an extra
 
@@ -80,7 +80,7 @@ def _followed(path: Path, selection: Filter, wanted: Wanted) -> Iterator[Attempt
     new = not path.exists()
     if new:
         click.echo(f"Waiting for {path} (nothing recorded yet)", err=True)
-    every = dataclasses.replace(selection, limit=None)
+    every = msgspec.structs.replace(selection, limit=None)
     while True:
         identity = _wait_for(path)
         with _opened(path) as store:

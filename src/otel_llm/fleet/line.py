@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from otel_llm import supervisor
 from otel_llm.fleet import client
 from otel_llm.ledger import LedgerError
+from otel_llm.suppression import suppress_instrumentation
 
 WITHIN: Final = 0.9
 """Most time that one who asks waits [s]."""
@@ -96,8 +97,6 @@ class Line:
         self._loop.stop(timeout)
 
     def _work(self, loop: supervisor.Loop) -> None:
-        from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
-
         with suppress_instrumentation():
             while loop.goes_on:
                 while self._jobs:

@@ -6,10 +6,11 @@ temperature in degrees. Readings go to `observation`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from otel_llm import boundary, semconv
 from otel_llm.probe.card import ASK_AGAIN, MOST_ERRORS, MOST_WATTS, tell_memory
@@ -25,17 +26,16 @@ _UNSUPPORTED: Final = frozenset({2, 3, 4, 9})
 _NO_PERMISSION: Final = 10
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Card:
+class _Card(msgspec.Struct, kw_only=True, eq=False):
     smi: Any
     handle: Any
     identity: dict[str, str]
     now: float = 0.0
     power: float | None = None
-    energy: Tally = field(default_factory=lambda: Tally(fastest=MOST_WATTS * 1e6))
-    sampled: Integral = field(default_factory=Integral)
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    asleep: dict[str, float] = field(default_factory=dict)
+    energy: Tally = msgspec.field(default_factory=lambda: Tally(fastest=MOST_WATTS * 1e6))
+    sampled: Integral = msgspec.field(default_factory=Integral)
+    tallies: dict[str, Tally] = msgspec.field(default_factory=dict)
+    asleep: dict[str, float] = msgspec.field(default_factory=dict)
 
     def marked(self, name: str, value: str) -> dict[str, str]:
         return {**self.identity, name: value}

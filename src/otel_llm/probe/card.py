@@ -6,8 +6,9 @@ Source: NVML's API reference. Readings go to `nvml`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from otel_llm import semconv
 from otel_llm.probe.reading import Reading
@@ -48,8 +49,7 @@ class ClosedError(Exception):
     """NVML itself has to be opened anew."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One question.
 
     Attributes:
@@ -61,8 +61,7 @@ class Field:
     ways: tuple[Callable[["Card"], Sequence[Reading]], ...]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Card:
+class Card(msgspec.Struct, kw_only=True, eq=False):
     """A card, and what is remembered between two readings of it.
 
     Attributes:
@@ -78,14 +77,14 @@ class Card:
     errors: dict[str, int]
     now: float = 0.0
     power: float | None = None
-    _energy: Tally = field(default_factory=lambda: Tally(fastest=MOST_WATTS * 1000, wrap=2**32))
-    _sampled: Integral = field(default_factory=Integral)
-    _tallies: dict[str, Tally] = field(default_factory=dict)
-    _instances: "list[Card]" = field(default_factory=list)
+    _energy: Tally = msgspec.field(default_factory=lambda: Tally(fastest=MOST_WATTS * 1000, wrap=2**32))
+    _sampled: Integral = msgspec.field(default_factory=Integral)
+    _tallies: dict[str, Tally] = msgspec.field(default_factory=dict)
+    _instances: "list[Card]" = msgspec.field(default_factory=list)
     _instances_until: float = 0.0
-    _asleep: dict[str, float] = field(default_factory=dict)
-    _way: dict[str, int] = field(default_factory=dict)
-    _attributes: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    _asleep: dict[str, float] = msgspec.field(default_factory=dict)
+    _way: dict[str, int] = msgspec.field(default_factory=dict)
+    _attributes: dict[tuple[str, str], dict[str, str]] = msgspec.field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -6,9 +6,10 @@ the group that has it. Source: the kernel's ``admin-guide/cgroup-v2.rst``, ``adm
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
+
+import msgspec
 
 from otel_llm.probe import kernel
 
@@ -16,8 +17,7 @@ _V2: Final = "cgroup2"
 _MAX_DEPTH: Final = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cpu:
+class Cpu(msgspec.Struct, frozen=True, kw_only=True):
     """A limit on CPU time and what was used of it.
 
     Attributes:
@@ -33,8 +33,7 @@ class Cpu:
     system: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """A limit on memory and what is used of it.
 
     Attributes:

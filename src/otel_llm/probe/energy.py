@@ -7,8 +7,9 @@ its tokens spread evenly over its time, against those of the calls beside it. Wh
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 SHORTEST: Final = 0.2
 """A call must last this long: counters are brought up to date every 20 to 100 ms [s]."""
@@ -25,8 +26,7 @@ _MOST_GAP: Final = 2.0
 _MOST_SAMPLES: Final = 6000
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Window:
+class Window(msgspec.Struct, kw_only=True, eq=False):
     """The time of one call.
 
     Attributes:
@@ -39,8 +39,7 @@ class Window:
     rate: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Share(msgspec.Struct, frozen=True, kw_only=True):
     """What a call took.
 
     Attributes:
@@ -54,20 +53,19 @@ class Share:
     sampled: bool
 
 
-@dataclass(slots=True)
-class Ledger:
+class Ledger(msgspec.Struct):
     """What the cards of one server took, and its calls.
 
     A sample is when, joules above rest, and joules at rest, both since the stretch began.
     """
 
-    _times: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
-    _sums: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
-    _last: Mapping[str, float] = field(default_factory=dict)
-    _rest: Mapping[str, float] = field(default_factory=dict)
+    _times: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
+    _sums: deque[tuple[float, float]] = msgspec.field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
+    _last: Mapping[str, float] = msgspec.field(default_factory=dict)
+    _rest: Mapping[str, float] = msgspec.field(default_factory=dict)
     _sampled: bool = False
-    _open: list[Window] = field(default_factory=list)
-    _ended: deque[Window] = field(default_factory=lambda: deque(maxlen=MOST_CALLS))
+    _open: list[Window] = msgspec.field(default_factory=list)
+    _ended: deque[Window] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_CALLS))
 
     @property
     def is_open(self) -> bool:

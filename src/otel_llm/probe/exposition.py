@@ -6,9 +6,10 @@ reference of each server (vLLM 0.4 to 0.12, SGLang, TGI) and the page of llama.c
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Final
+
+import msgspec
 
 from otel_llm import semconv
 
@@ -16,8 +17,7 @@ MOST_LINES: Final = 100_000
 """Lines of a page that are read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """Under which names a server tells what; each a list of aliases, the newest first.
 
     Attributes:
@@ -94,8 +94,7 @@ ENGINES: Final[Mapping[str, Engine]] = {
 """By ``gen_ai.provider.name``. Ollama has no such page; its answers carry their own timings."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """What one look at a server gave.
 
     Attributes:
@@ -105,8 +104,8 @@ class Page:
     """
 
     engine: str
-    sums: Mapping[str, float] = field(default_factory=dict[str, float])
-    most: Mapping[str, float] = field(default_factory=dict[str, float])
+    sums: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
+    most: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
 
 
 def parse(text: str) -> Page | None:

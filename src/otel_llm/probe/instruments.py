@@ -3,16 +3,16 @@
 `observation` registers them, ``otel-llm explain`` and the reference page tell them.
 """
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from otel_llm import semconv
 
 Kind: TypeAlias = Literal["gauge", "counter", "updowncounter"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instrument:
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """One metric of this room.
 
     Attributes:

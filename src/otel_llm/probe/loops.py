@@ -12,9 +12,10 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
+
+import msgspec
 
 from otel_llm import labour, semconv, supervisor
 from otel_llm.probe import shares
@@ -33,23 +34,21 @@ _STEP: Final = 0.02
 """How often it is looked whether a loop that owes an answer still runs [s]."""
 
 
-@dataclass(slots=True, eq=False)
-class _Watched:
+class _Watched(msgspec.Struct, eq=False):
     """A loop, and since when it owes an answer (monotonic clock) [s]."""
 
     loop: "weakref.ref[Any]"
     asked_at: float | None = None
 
 
-@dataclass(slots=True)
-class _State:
+class _State(msgspec.Struct):
     """What one process holds; after a fork the child begins afresh."""
 
-    pid: int = field(default_factory=os.getpid)
-    watched: dict[int, _Watched] = field(default_factory=dict[int, _Watched])
-    lags: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+    pid: int = msgspec.field(default_factory=os.getpid)
+    watched: dict[int, _Watched] = msgspec.field(default_factory=dict[int, _Watched])
+    lags: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=1000))
     noted_at: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
 
 class Loops:

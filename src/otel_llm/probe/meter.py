@@ -10,9 +10,10 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
+
+import msgspec
 
 from otel_llm import listeners, semconv, supervisor
 from otel_llm.probe.driver import library_fault
@@ -34,8 +35,7 @@ _LONGEST: Final = 3600.0
 """A call that began before this is not waited for [s]."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Server:
+class _Server(msgspec.Struct, kw_only=True):
     """A model server on this host.
 
     Attributes:
@@ -43,7 +43,7 @@ class _Server:
     """
 
     port: int
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
     cards: frozenset[str] | None = None
     scope_until: float = float("-inf")
 
@@ -168,8 +168,7 @@ class Meter:
         return frozenset(card for card, using in users.items() if using & pids)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """A call whose energy is being measured."""
 
     meter: Meter

@@ -11,11 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
+import msgspec
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_llm import boundary, supervisor
@@ -24,6 +23,7 @@ from otel_llm.probe.counting import Counts
 from otel_llm.probe.instruments import Instrument
 from otel_llm.probe.reading import Reading, Source
 from otel_llm.probe.reporter import Reporter
+from otel_llm.suppression import suppress_instrumentation
 
 Receive = Callable[[Sequence[Reading]], object]
 
@@ -31,8 +31,7 @@ _STALE: Final = 3.0
 """Intervals after which what a slow source last said is not told any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Offer:
+class Offer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A source that is there to be opened.
 
     Attributes:
@@ -48,8 +47,7 @@ class Offer:
     slow: bool = False
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(msgspec.Struct):
     """What one process holds of an offer."""
 
     source: Source | None = None
@@ -58,12 +56,11 @@ class _Slot:
     readings: Sequence[Reading] = ()
 
 
-@dataclass(slots=True)
-class _State:
+class _State(msgspec.Struct):
     """What one process holds: after a fork the child begins afresh."""
 
     slots: Mapping[Offer, _Slot]
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
     by_name: Mapping[str, Sequence[Observation]] | None = None
 
 

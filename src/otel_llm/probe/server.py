@@ -9,9 +9,10 @@ import http.client
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from otel_llm import boundary, semconv
 from otel_llm.probe.exposition import Page, parse, tell
@@ -29,8 +30,7 @@ _RAREST: Final = 600.0
 """A server without a page is asked at least this often [s]."""
 
 
-@dataclass(slots=True)
-class _Server:
+class _Server(msgspec.Struct):
     """What is known of one server."""
 
     url: str

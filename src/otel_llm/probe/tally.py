@@ -4,8 +4,9 @@ A device's counter may wrap, or begin anew with its driver; the total made of it
 sources into readings and into the ledger of energy.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 _SLACK: Final = 1.0
 """Devices bring their counters up to date now and then: a step may hold this much more time than has passed [s]."""
@@ -14,8 +15,7 @@ _MOST_GAP: Final = 60.0
 """Longest time between two samples that a line is drawn through [s]."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Tally:
+class Tally(msgspec.Struct, kw_only=True):
     """A total since the first look, from a counter that may wrap or be reset.
 
     Attributes:
@@ -43,8 +43,7 @@ class Tally:
         return self.total
 
 
-@dataclass(slots=True, kw_only=True)
-class Integral:
+class Integral(msgspec.Struct, kw_only=True):
     """A rate added up over time by trapezoids, as energy from samples of power.
 
     Attributes:

@@ -17,7 +17,6 @@ from typing import Any, Final, Protocol
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span
 
 from otel_llm import boundary, listeners, semconv
@@ -26,6 +25,7 @@ from otel_llm.record import peers, recording, transport
 from otel_llm.record.account import UNNAMED_ERROR
 from otel_llm.record.client import ManualCall
 from otel_llm.record.exchange import Facts, Opening, text
+from otel_llm.suppression import is_instrumentation_enabled
 
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 _REMEMBERED: Final = 2.0

@@ -110,12 +110,15 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         date: Of which day they are, ISO 8601.
         source: Who collected them.
         currency: ISO 4217.
+        providers: Of each its models and their `Price`, as JSON: a process calls one provider or two.
         same: Providers that charge as another one does, but for what they list themselves.
+        asked: What ``providers`` says of those that were asked for.
     """
 
     date: str
     source: str
-    providers: Mapping[str, Mapping[str, Price]]
+    providers: Mapping[str, msgspec.Raw]
+    asked: dict[str, Mapping[str, Price]] = msgspec.field(default_factory=dict)
     same: Mapping[str, str] = msgspec.field(default_factory=dict)
     currency: str = "USD"
 
@@ -126,11 +129,19 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def find(self, provider: str, model: str) -> Price | None:
         """The price of ``model`` where ``provider`` serves it."""
-        for known in (self.providers.get(provider), self.providers.get(self.same.get(provider, ""))):
+        for known in (self._models(provider), self._models(self.same.get(provider, ""))):
             for name in names(model) if known else ():
-                if known and name in known:
+                if name in known:
                     return known[name]
         return None
+
+    def _models(self, provider: str) -> Mapping[str, Price]:
+        """The prices of ``provider``; none where it is not listed."""
+        if provider not in self.providers:
+            return {}
+        if provider not in self.asked:
+            self.asked[provider] = msgspec.json.decode(self.providers[provider], type=dict[str, Price])
+        return self.asked[provider]
 
 
 def names(model: str) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ Made with the recorder, at the first request: other packages are looked up and i
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
+import msgspec
 from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_llm import boundary
@@ -21,8 +21,7 @@ GROUP: Final = "otel_llm.provider"
 _VALUE: Final = re.compile(r"([\w.-]+)([/:].*)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registry:
+class Registry(msgspec.Struct, frozen=True, kw_only=True):
     """The formats, in the order in which they are asked.
 
     Attributes:

@@ -6,7 +6,6 @@ Nothing is fetched. The user's file is told with the line of each fault; what is
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module, metadata, resources, util
 from pathlib import Path
@@ -46,8 +45,7 @@ def own() -> Table:
 # --- the user's file -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Override:
+class Override(msgspec.Struct, frozen=True, kw_only=True):
     """What the user's file says.
 
     Attributes:
@@ -56,8 +54,8 @@ class Override:
         currency: Of both; ISO 4217.
     """
 
-    models: Mapping[str, Price] = field(default_factory=dict[str, Price])
-    gpu_hour: Mapping[str, float] = field(default_factory=dict[str, float])
+    models: Mapping[str, Price] = msgspec.field(default_factory=dict[str, Price])
+    gpu_hour: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
     currency: str = "USD"
     faults: tuple[Fault, ...] = ()
     name: str = "override"

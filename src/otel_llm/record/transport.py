@@ -16,11 +16,11 @@ from importlib import import_module
 from typing import Any, Final
 
 import wrapt
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from otel_llm import boundary, supervisor
 from otel_llm.record import peers
 from otel_llm.record.settings import Config, CostConfig
+from otel_llm.suppression import is_instrumentation_enabled
 
 _SHELLS: Final[Mapping[str, str]] = {
     "httpx": "otel_llm.record.shells.httpx",

@@ -3,8 +3,9 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from otel_llm import boundary
 from otel_llm.store.errors import is_about_file
@@ -15,8 +16,7 @@ _INSERT_LOG: Final = insert_into("logs", LOG_COLUMNS)
 _INSERT_POINT: Final = insert_into("points", POINT_COLUMNS)
 
 
-@dataclass(slots=True)
-class Done:
+class Done(msgspec.Struct):
     """What became of a batch.
 
     Attributes:
@@ -27,9 +27,9 @@ class Done:
     """
 
     stored: int = 0
-    lost: Counter[str] = field(default_factory=Counter[str])
+    lost: Counter[str] = msgspec.field(default_factory=Counter[str])
     spans: int = 0
-    lost_spans: Counter[str] = field(default_factory=Counter[str])
+    lost_spans: Counter[str] = msgspec.field(default_factory=Counter[str])
 
 
 class Batches:

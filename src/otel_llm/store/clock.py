@@ -10,9 +10,10 @@ import sqlite3
 import time
 import zlib
 from contextlib import suppress
-from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _BOOTTIME: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
@@ -28,8 +29,7 @@ _LONGEST_OFF: Final = 30 * 86_400.0
 _KEYS: Final = ("clock_boot", "clock_offset", "clock_seen", "clock_doubt")
 
 
-@dataclass(frozen=True, slots=True)
-class Belief:
+class Belief(msgspec.Struct, frozen=True):
     """What is believed of the time.
 
     Attributes:
@@ -81,8 +81,9 @@ class Clock:
         known = Belief(*(said[key] for key in _KEYS)) if said.keys() >= set(_KEYS) else None
         now, belief = trusted(known, wall=time.time(), uptime=_uptime(), boot=self._this_boot())
         if belief != known:
+            figures = zip(_KEYS, msgspec.structs.astuple(belief), strict=True)
             sqlite.execute("BEGIN IMMEDIATE")
-            sqlite.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", zip(_KEYS, astuple(belief), strict=True))
+            sqlite.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", figures)
             sqlite.execute("COMMIT")
         return now
 

@@ -6,7 +6,6 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,8 +40,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_age: Duration = Duration.parse("14d")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """What became of everything that was submitted in this process.
 
     Attributes:
@@ -58,12 +56,12 @@ class Stats:
 
     seen: int = 0
     stored: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict[str, int])
+    dropped: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
     queue_depth: int = 0
     last_error: str | None = None
     spans_seen: int = 0
     spans_stored: int = 0
-    spans_dropped: Mapping[str, int] = field(default_factory=dict[str, int])
+    spans_dropped: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
 
 
 class Database:

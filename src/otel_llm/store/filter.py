@@ -1,7 +1,8 @@
 """Room store: which calls to read, as a value and as SQL."""
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from otel_llm import semconv
 
@@ -18,8 +19,7 @@ _MODEL: Final = (
 _PROVIDER: Final = f"(series.provider = ? OR {_IN_ROW.format(semconv.PROVIDER_NAME)})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which calls to read; ``None`` asks nothing.
 
     Attributes:

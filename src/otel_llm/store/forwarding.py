@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
-
 from otel_llm import boundary
 from otel_llm.gate import importing
 from otel_llm.store import forwarded
@@ -32,6 +30,7 @@ from otel_llm.store.replay import GaveUpError, Replay, Wish
 from otel_llm.store.seat import Seat
 from otel_llm.store.sender import Sender, connect, load
 from otel_llm.supervisor import Loop
+from otel_llm.suppression import suppress_instrumentation
 
 LOOK: Final = 1.0
 """[s] Between two looks for something new, at the files' sizes and dates alone."""

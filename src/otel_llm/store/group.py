@@ -1,8 +1,9 @@
 """Room store: what summaries and roll-ups add up of many calls. No I/O, no clock."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from otel_llm import semconv
 from otel_llm.store.spread import Spread
@@ -24,8 +25,7 @@ _CURRENCY: Final = "USD"
 _INT64: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """What calls that are counted together have in common.
 
     Attributes:
@@ -65,8 +65,7 @@ def kind(operation: str | None, status: int, said: Mapping[str, Any], service: s
     )
 
 
-@dataclass(slots=True, kw_only=True)
-class Group:
+class Group(msgspec.Struct, kw_only=True):
     """Counts, sums and spreads while they grow.
 
     Attributes:
@@ -83,17 +82,17 @@ class Group:
     failed: int = 0
     cancelled: int = 0
     abandoned: int = 0
-    tokens: list[int | None] = field(default_factory=lambda: [None] * len(TOKENS))
+    tokens: list[int | None] = msgspec.field(default_factory=lambda: [None] * len(TOKENS))
     busy: int | None = None
     priced: int | None = None
     energy: float | None = None
     energy_output_tokens: int | None = None
-    costs: dict[str, float] = field(default_factory=dict[str, float])
+    costs: dict[str, float] = msgspec.field(default_factory=dict[str, float])
     moments: tuple[list[int], list[int]] | None = None
     start: int | None = None
     end: int | None = None
-    duration: Spread = field(default_factory=Spread)
-    measures: tuple[Spread, ...] = field(default_factory=lambda: tuple(Spread() for _ in MEASURES))
+    duration: Spread = msgspec.field(default_factory=Spread)
+    measures: tuple[Spread, ...] = msgspec.field(default_factory=lambda: tuple(Spread() for _ in MEASURES))
 
     @property
     def errors(self) -> int:

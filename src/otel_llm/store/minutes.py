@@ -107,4 +107,4 @@ def _read(minutes: Iterable[tuple[int, bytes]], asked: Filter) -> Iterator[tuple
 
 
 def _names(one: Kind) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in Kind.__slots__}
+    return msgspec.structs.asdict(one)

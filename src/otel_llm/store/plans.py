@@ -6,12 +6,13 @@ together and remembered as a `Plan`; a span's values are then moved in C.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from math import copysign, inf, isfinite, prod
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from otel_llm.calls import ATTRIBUTES, KINDS
 from otel_llm.store import redaction
@@ -55,8 +56,7 @@ class Misfit:
     """Stands for the type of a value that no column can hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What becomes of the values of a span with certain attributes.
 
     The functions take the values with a ``None`` after the last, if nothing else is said.
@@ -93,7 +93,7 @@ class Plan:
     columned: Pick
     uncolumned: Pick
     unsafe: Pick
-    statements: dict[int, str] = field(default_factory=dict[int, str])
+    statements: dict[int, str] = msgspec.field(default_factory=dict[int, str])
 
     def suits(self, values: Values) -> bool:
         """Whether the floats come back as they are: SQLite keeps neither NaN nor the sign of zero."""

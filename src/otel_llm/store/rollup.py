@@ -23,7 +23,10 @@ FOLD: Final = 10_000
 """Rows that a summary may have to read besides the roll-ups."""
 
 _AT_ONCE: Final = 2000
-"""Rows that one transaction folds: more would hold others up for longer, and leave the heap larger for ever."""
+"""Rows that one transaction folds: more would hold others up for longer."""
+
+_IN_MEMORY: Final = 400
+"""Rows that are in memory while they are folded: they leave the heap of the application larger for ever."""
 
 Hours: TypeAlias = tuple[int | None, int | None]
 """The first hour and the one after the last [h since the epoch]; ``None`` is no limit."""
@@ -150,7 +153,7 @@ def _fold(sqlite: sqlite3.Connection, begin: int, last: int) -> None:
     sqlite.execute("SAVEPOINT fold")
     try:
         groups: defaultdict[tuple[int, Kind], Group] = defaultdict(Group)
-        for kind, hour, rows in scan(sqlite, Filter(), hourly=True, after=begin, last=last):
+        for kind, hour, rows in scan(sqlite, Filter(), hourly=True, after=begin, last=last, at_once=_IN_MEMORY):
             groups[hour or 0, kind].add(kind, rows)
         kinds = Table("kinds", KIND_COLUMNS)
         unnamed = Table("kinds", KIND_COLUMNS, limit=None)  # few: operations x outcomes

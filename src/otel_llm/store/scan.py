@@ -18,6 +18,8 @@ Some: TypeAlias = tuple[Kind, int | None, Sequence[Sequence[Any]]]
 """Spans of one kind and hour."""
 
 _CHUNK: Final = 50_000
+"""Rows that are in memory at once, unless fewer are asked for."""
+
 _SAID: Final = {
     semconv.REQUEST_MODEL: "request_model",
     semconv.RESPONSE_MODEL: "response_model",
@@ -30,7 +32,13 @@ _NUMBERS: Final = ", ".join(f"spans.{name}" for name in NUMBERS)
 
 
 def scan(
-    sqlite: sqlite3.Connection, asked: Filter, *, hourly: bool, after: int | None = None, last: int | None = None
+    sqlite: sqlite3.Connection,
+    asked: Filter,
+    *,
+    hourly: bool,
+    after: int | None = None,
+    last: int | None = None,
+    at_once: int = _CHUNK,
 ) -> Iterator[Some]:
     """Inference spans that fit, many at a time.
 
@@ -40,12 +48,15 @@ def scan(
         hourly: Whether spans of different hours come apart, and the hour [h since the epoch] with them.
         after: Only rows with a greater id.
         last: Only rows with this id or a smaller one.
+        at_once: So many are in memory at most; fewer at once take longer.
     """
     services: dict[int, str | None] = dict(sqlite.execute("SELECT id, service FROM resources").fetchall())
     hour = f"spans.start_time / {HOUR}" if hourly else "NULL"
     ids = [("spans.id > ?", after), ("spans.id <= ?", last)]
     bounds = [(condition, value) for condition, value in ids if value is not None]
-    return chain(_usual(sqlite, asked, hour, bounds, services), _overflown(sqlite, asked, hour, bounds, services))
+    return chain(
+        _usual(sqlite, asked, hour, bounds, services, at_once), _overflown(sqlite, asked, hour, bounds, services)
+    )
 
 
 def _usual(
@@ -54,6 +65,7 @@ def _usual(
     hour: str,
     bounds: Sequence[tuple[str, int]],
     services: dict[int, str | None],
+    at_once: int,
 ) -> Iterator[Some]:
     """Spans whose series says what they have in common."""
     condition, values = Filter(model=asked.model, provider=asked.provider).where()
@@ -70,7 +82,7 @@ def _usual(
     where, limits = _where(sqlite, asked, bounds, list(series))
     kinds: dict[tuple[int, int], Kind] = {}
     cursor = sqlite.execute(f"SELECT spans.series, spans.resource, {hour}, {_NUMBERS} FROM spans WHERE {where}", limits)  # noqa: S608
-    while chunk := cursor.fetchmany(_CHUNK):
+    while chunk := cursor.fetchmany(at_once):
         buckets: defaultdict[tuple[int, int, int | None], list[Any]] = defaultdict(list)
         for row in chunk:
             buckets[row[:3]].append(row)

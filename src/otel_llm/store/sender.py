@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
-
 from otel_llm.store.origin import HEADER
+from otel_llm.suppression import suppress_instrumentation
 
 HTTP: Final = "http/protobuf"
 GRPC: Final = "grpc"

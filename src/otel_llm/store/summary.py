@@ -4,9 +4,10 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from otel_llm.store.filter import Filter
 from otel_llm.store.group import Group, Kind

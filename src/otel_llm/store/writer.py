@@ -26,6 +26,9 @@ BATCH: Final = 512
 PROOF: Final = 2.0
 """[s] After a write until it is read again; damage that tells no error is so found."""
 
+_SOONEST_PROOF: Final = 0.25
+"""[s] From one such reading to the next, which comes early where a batch waits for it: it is kept until then."""
+
 _REPLACED: Final = 3
 _RETRIES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 _LONGEST_WAIT: Final = 3600.0
@@ -62,6 +65,7 @@ class Writer:
         self._pending: list[tuple[int, Any]] = []
         self._unproved: deque[tuple[int, Any]] = deque(maxlen=QUEUE)
         self._prove_at = 0.0
+        self._proof_tried = 0.0
         self._doubts = 0
         self._failures = 0
         self._set_asides = 0
@@ -249,6 +253,8 @@ class Writer:
                 item.finish(durable=True)
             elif kind == SPAN:
                 self._unproved.append((kind, item))
+        if len(self._unproved) >= BATCH:
+            self._prove_at = min(self._prove_at, self._proof_tried + _SOONEST_PROOF)
         self._pending = []
         while self._markers and self._markers[0].durable:
             self._markers.popleft()
@@ -329,6 +335,7 @@ class Writer:
         """Read what was written, once in a while; what cannot be read is written again, at last into another file."""
         if self.connection is None or not self._unproved or time.monotonic() < self._prove_at:
             return
+        self._proof_tried = time.monotonic()
         try:
             if self.connection.is_current():
                 self.connection.prove()
