@@ -108,6 +108,23 @@ def settling(name: str) -> Callable[[], object]:
     return settle
 
 
+def _sdk_configured() -> None:
+    """What the store needs before any of ours is loaded: the SDK as its own configurator makes it, and SQLite."""
+    import sqlite3  # noqa: PLC0415
+
+    from opentelemetry.sdk._configuration import _OTelSDKConfigurator  # noqa: PLC0415
+
+    os.environ.update({f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")})
+    _OTelSDKConfigurator().configure()  # type: ignore[no-untyped-call]
+    sqlite = sqlite3.connect(os.environ["OTEL_LLM_STORE_PATH"], check_same_thread=False)
+    sqlite.executescript("PRAGMA journal_mode = WAL; CREATE TABLE spans (id INTEGER PRIMARY KEY, name TEXT)")
+    _open.append(sqlite)
+
+
+_open: Final[list[Any]] = []
+"""What an arm holds until its process ends."""
+
+
 def kept(name: str) -> dict[str, int]:
     """How many spans of the arm ``name`` were stored or counted as dropped; nothing where there is no store."""
     if name != "otel-llm-store":
@@ -177,6 +194,7 @@ def _langfuse() -> None:
 PEERS: Final = {
     "none": Peer(requirements=(OPENAI,), switch_on=_none),
     "sdk-floor": Peer(requirements=(OPENAI, SDK), switch_on=_sdk_floor),
+    "sdk-configured": Peer(requirements=(OPENAI, SDK), switch_on=_sdk_configured),
     "otel-llm": Peer(requirements=(OPENAI,), switch_on=_otel_llm, ours=True),
     "otel-llm-store": Peer(requirements=(OPENAI,), switch_on=_otel_llm_store, ours=True),
     "genai-openai": Peer(

@@ -14,6 +14,7 @@ NAMES = {
     "none": "nothing switched on",
     "again": "nothing switched on, once more (the measurement's own error)",
     "sdk-floor": "the SDK alone: one span, three histogram records",
+    "sdk-configured": "the SDK's own configurator without exporters, and SQLite with a file open",
     "otel-llm": "**otel-llm**",
     "otel-llm-store": "**otel-llm, with the store**",
     "genai-openai": "opentelemetry-instrumentation-genai-openai 1.3b0",
@@ -85,16 +86,22 @@ def footprint() -> str:
     ]
     through = figures["pass"]["arms"]
     started = [
-        [NAMES[arm], f"{seen['added']}", f"{through[arm]}" if arm in through else "-"]
+        [NAMES[arm], f"{seen['added']}", f"{seen['instructions']}", f"{through[arm]}" if arm in through else "-"]
         for arm, seen in figures["start"]["arms"].items()
     ]
     calls = figures["memory"]["calls"]
     return "\n\n".join(
         (
-            f"{_told(figures, 'nox -s bench -- bench/footprint.py')} Resident memory [MB]:",
+            f"{_told(figures, 'nox -s bench -- bench/footprint.py')} Resident memory [MB], the median of the rounds:",
             _rows(["arm", "over none", f"growth, {calls} calls", "growth, 500 left streams"], kept),
             "CPU time of a start [ms], the least of the rounds:",
-            _rows(["arm", "over `import openai`", "`opentelemetry-instrument python -c pass` over `pass`"], started),
+            _rows(
+                [
+                    *("arm", "over `import openai`", "the same, million instructions"),
+                    "`opentelemetry-instrument python -c pass` over `pass`",
+                ],
+                started,
+            ),
             f"Turns of the event loop with 500 streams at once, begun over {figures['lag']['over']:.0f} s; CPU [ms]:",
             _turns(figures["lag"]["arms"]),
             "The same, with all 500 begun at one moment; the longest turn holds 500 beginnings:",
