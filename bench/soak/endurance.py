@@ -267,7 +267,7 @@ def endure(
         time.sleep(asked.minute)
         samples.append((minute / 60, callers[0].rss()))
         leaked.append((minute / 60, leaking.rss()))
-        victim = chance.randrange(1, CALLERS)
+        victim = 1 + minute % (CALLERS - 1)  # the one that was begun first, for on a slow machine they begin slowly
         callers[victim].await_call()
         callers[victim].kill()
         gone.append(callers[victim])
@@ -276,6 +276,8 @@ def endure(
     backend.answers.clear()
     cache.send_signal(signal.SIGCONT)
     last = await_delivery(path, backend)
+    for caller in callers:
+        caller.await_call()
     exits = [caller.leave() for caller in (*callers, leaking)]
     gone += (*callers, leaking)
     calls, memory = judge(gone, path, backend, exits, last), weigh(samples, leaked)
