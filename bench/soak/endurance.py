@@ -99,6 +99,7 @@ def provider() -> Iterator[str]:
     """The base URL of a server that plays the provider."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign] - callers are killed amid their requests
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
     server.shutdown()
