@@ -2,10 +2,10 @@
 
 A minute lasts ``--minute`` seconds. What must hold at the end: the store is sound, every call that had come back 200 ms
 before its caller was killed is in it once, the backend has every stored call (sent twice: at most a batch for each
-kill), and the memory of the one caller that is never killed grows by less than 1 MB an hour once it is warm, after the
-first hour (slope by least squares). Until then heaps and tables grow to their size, and so that they do, nothing answers for a while in
-that time; by how much they grow is told beside it, and how many calls an hour has. One more caller keeps a kilobyte of
-each of its calls: were that not seen, the judgement would be blind.
+kill), and the memory of the one caller that is never killed grows by less than 1 MB an hour once it is warm, after
+the first hour (slope by least squares). Until then heaps and tables grow to their size, and so that they do, nothing
+answers for a while in that time; by how much they grow is told beside it, and how many calls an hour has. One more
+caller keeps a kilobyte of each of its calls: were that not seen, the judgement would be blind.
 
     nox -s soak -- bench/soak/endurance.py                 a quarter of an hour on the clock
     nox -s soak -- bench/soak/endurance.py --minutes 12    one
