@@ -15,8 +15,8 @@ from pathlib import Path
 import openai
 
 TIDIED = 200
-"""Calls between two collections: httpx leaves 33 objects of each in cycles, with us or without, and Python by itself waits
-until they are a quarter of all there are, which is megabytes."""
+"""Calls between two collections: httpx leaves 33 objects of each in cycles, with us or without, and Python by itself
+waits until they are a quarter of all there are, which is megabytes."""
 
 MESSAGES: list = [{"role": "user", "content": "Name a colour."}]
 
