@@ -30,7 +30,7 @@ from parts import faults
 STAND_INS = str(Path(__file__).with_name("stand_ins"))
 CHAT = "/v1/chat/completions"
 BODY = {"model": "m", "stream": True, "messages": []}
-LATE = 0.05
+LATE = 0.2
 """[s]"""
 fresh = count()
 PLACES = {place.name: place for place in faults.places("otel_llm.record").values()}

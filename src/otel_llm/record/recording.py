@@ -20,7 +20,6 @@ import msgspec
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 
 from otel_llm import boundary, semconv, shortcut
@@ -37,6 +36,7 @@ from otel_llm.record.registry import Registry
 from otel_llm.record.settings import Config, CostConfig
 from otel_llm.record.transport import ignore
 from otel_llm.redaction import scrub
+from otel_llm.suppression import is_instrumentation_enabled
 
 if TYPE_CHECKING:
     from otel_llm.record.content.capture import Capture, Captured
