@@ -17,7 +17,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from otel_llm import semconv
+from otel_llm.cli import system
 from otel_llm.store.exporters import SqliteMetricExporter
+from otel_llm.store.machine import Gauge, Machine
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "contract" / "system.schema.json").read_text())
 GPU = {semconv.HW_ID: "GPU-1", semconv.HW_NAME: "H100", semconv.HW_VENDOR: "nvidia", semconv.HW_TYPE: "gpu"}
@@ -69,6 +71,12 @@ def test_text_has_a_line_for_each(machine, piped):
     assert "power 412 W" in card
     assert server.startswith("server localhost:8000  running 3")
     assert "kv cache 45.0 %" in server
+
+
+def test_a_course_begins_with_the_first_reading():
+    gauge = Gauge(name=semconv.METRIC_SYSTEM_CPU_UTILIZATION, attributes={}, value=0.4, course=[None, None, 0.2, 0.4])
+    (line,) = system.lines(Machine(at=10**18, gauges=[gauge]), 10**18)
+    assert line.plain == "host  cpu 40.0 % ▅█"
 
 
 def test_no_reading_is_no_data(recorded, piped):

@@ -124,7 +124,7 @@ def _line(title: str, gauges: list[Gauge], shown: tuple[tuple[str, str, Callable
         text.append(f"  {word} ", style="not bold dim")
         text.append(write(gauge.value), style="not bold")
         if coursed and sum(value is not None for value in gauge.course) > 1:
-            text.append(f" {spark(gauge.course)}", style="not bold green")
+            text.append(f" {spark(gauge.course).lstrip()}", style="not bold green")
     return text
 
 
