@@ -1,11 +1,12 @@
 """Three hours in compressed time: four callers, one killed each minute, a backend and a Redis that fail at random.
 
-A minute lasts ``--minute`` seconds. What must hold at the end: the store is sound, every call that had come back 200 ms
-before its caller was killed is in it once, the backend has every stored call (sent twice: at most a batch for each
-kill), and the memory of the one caller that is never killed grows by less than 1 MB an hour once it is warm, after
-the first hour (slope by least squares). Until then heaps and tables grow to their size, and so that they do, nothing
-answers for a while in that time; by how much they grow is told beside it, and how many calls an hour has. One more
-caller keeps a kilobyte of each of its calls: were that not seen, the judgement would be blind.
+A minute lasts ``--minute`` seconds, in the rules of alerts too. What must hold at the end: the store is sound, every
+call that had come back 200 ms before its caller was killed is in it once, the backend has every stored call (sent
+twice: at most a batch for each kill), and the memory of the one caller that is never killed grows by less than 1 MB an
+hour once it is warm, after the first hour (slope by least squares). Until then heaps and tables grow to their size,
+and so that they do, nothing answers for a while in that time; by how much they grow is told beside it, and how many
+calls an hour has. One more caller keeps a kilobyte of each of its calls: were that not seen, the judgement would be
+blind.
 
     nox -s soak -- bench/soak/endurance.py                 a quarter of an hour on the clock
     nox -s soak -- bench/soak/endurance.py --minutes 12    one
@@ -16,6 +17,7 @@ import collections
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -30,6 +32,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import otel_llm
 from otel_llm.store.query import Filter, Reader
 
 HERE = Path(__file__).resolve().parent
@@ -44,8 +47,9 @@ STARTED_WITHIN = 180.0
 BIN = Path(sys.executable).parent
 CALLERS = 4
 SEED = 7
+DEFAULT_RULES = Path(otel_llm.__file__).parent / "alert" / "default_rules.yaml"
 WARM_AFTER = 1 / 3
-"""Of the time: five minutes on the clock, after which most windows of alerts are full."""
+"""Of the time."""
 
 OUTAGE = (0.05, 0.2)
 """Of the time: nothing but the store answers."""
@@ -186,6 +190,23 @@ def disturb(backend: Sink, cache: subprocess.Popen[bytes], chance: random.Random
     return f"backend {state}, redis {'hung' if hung else 'well'}"
 
 
+_SPANS = re.compile(r"\b(window|long|short|interval|for|per|cooldown|\w+_for|\w+_interval): ([1-9]\d*)([smh])\b")
+_WINDOWS = ("window", "long", "short")
+_SLOT = 5
+"""[s] Windows are whole numbers of these."""
+
+
+def compressed(rules: str, minute: float) -> str:
+    """Alert rules whose minutes last ``minute`` seconds, so that their windows fill when they would."""
+
+    def shorter(match: re.Match[str]) -> str:
+        step = _SLOT if match[1] in _WINDOWS else 1
+        seconds = int(match[2]) * {"s": 1, "m": 60, "h": 3600}[match[3]] * minute / 60
+        return f"{match[1]}: {max(1, round(seconds / step)) * step}s"
+
+    return _SPANS.sub(shorter, rules)
+
+
 def slope(samples: list[tuple[float, float]]) -> float:
     """By least squares, in units of the second coordinate by the first."""
     middle_x = sum(x for x, _ in samples) / len(samples)
@@ -253,7 +274,10 @@ def endure(
         "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": "endurance",
+        "OTEL_LLM_ALERTS_RULES": str(folder / "rules.yaml"),
+        "OTEL_LLM_ALERTS_DEFAULTS": "false",
     }
+    (folder / "rules.yaml").write_text(compressed(DEFAULT_RULES.read_text(), asked.minute))
     chance = random.Random(SEED)  # noqa: S311 - the same troubles in each run
     names = iter(f"c{number}" for number in range(100_000))
     callers = [Caller(folder, next(names), url, environ, asked.rate) for _ in range(CALLERS)]
