@@ -501,7 +501,8 @@ print([name for name in ("packaging", "difflib", "opentelemetry.instrumentation"
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 print(issubclass(WireInstrumentor, BaseInstrumentor), isinstance(WireInstrumentor(), BaseInstrumentor))
 """
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # it loads sqlite3
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=unmeasured)
     assert told.stdout.splitlines() == ["[]", "True True"]
 
 

@@ -118,6 +118,11 @@ def host(redis_server, tmp_path, told):
     host.close()
 
 
+def warnings(caplog):
+    """What was told in the log."""
+    return [record.getMessage() for record in caplog.records if record.name == boundary.logger.name]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_host_goes_on_without_redis_and_joins_again(fault, host, redis_server, told, caplog, record_property):
@@ -133,7 +138,8 @@ def test_a_host_goes_on_without_redis_and_joins_again(fault, host, redis_server,
     rejoined = wait_for(
         lambda: host.ledger.joined, JOINS_WITHIN, lambda: (durations.append(host.call(fails=True)), time.sleep(0.01))
     )
-    said = [record.getMessage() for record in caplog.records if record.name == boundary.logger.name]
+    wait_for(lambda: len(warnings(caplog)) > 1, 5.0)  # the word comes after the deed
+    said = warnings(caplog)
     assert [("answers: " in text, "on this host alone" in text) for text in said] == [(False, True), (True, False)]
     assert [said.status for said in told] == ["firing"]
     assert sorted(durations)[len(durations) // 2] < A_CALL_TAKES
