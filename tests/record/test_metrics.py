@@ -291,13 +291,25 @@ def test_a_call_that_cannot_be_measured_costs_no_other(held, monkeypatch):
     boundary.reset()
 
 
-def test_the_thread_measures_a_little_at_a_time(held, monkeypatch):
+def test_the_thread_lets_calls_gather_and_measures_a_little_at_a_time(held, monkeypatch):
+    client, _ = held
+    put, rests = [], []
+    monkeypatch.setattr(transport.reaper, "take", put.append)
+    monkeypatch.setattr(transport.reaper, "rest", rests.append)
+    for _ in range(40):
+        client.record(Call(operation="chat"), 0.1, Context())
+    assert put == [client]
+    put[0].close()
+    assert (len(client._ended), rests) == (0, [0.05, 0.002, 0.002])
+    client.record(Call(operation="chat"), 0.1, Context())
+    assert put == [client, client]
+
+
+def test_after_a_turn_that_failed_the_next_call_asks_for_another(held, monkeypatch):
     client, _ = held
     put = []
     monkeypatch.setattr(transport.reaper, "take", put.append)
-    for _ in range(10):
+    for _ in range(2):
         client.record(Call(operation="chat"), 0.1, Context())
-    put[0].close()
-    assert (len(client._ended), put) == (2, [client, client])
-    put[1].close()
-    assert (len(client._ended), len(put)) == (0, 2)
+        client.give_up()
+    assert put == [client, client]
