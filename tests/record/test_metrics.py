@@ -300,7 +300,7 @@ def test_the_thread_lets_calls_gather_and_measures_a_little_at_a_time(held, monk
         client.record(Call(operation="chat"), 0.1, Context())
     assert put == [client]
     put[0].close()
-    assert (len(client._ended), rests) == (0, [0.05, 0.002, 0.002])
+    assert (len(client._ended), rests) == (0, [0.25, 0.002, 0.002])
     client.record(Call(operation="chat"), 0.1, Context())
     assert put == [client, client]
 

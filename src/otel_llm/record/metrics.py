@@ -34,8 +34,9 @@ _MAX_SERIES: Final = 2000
 _MOST_WAITING: Final = 4096
 """Finished calls that wait to be measured; beyond, whoever ends one measures the oldest."""
 
-_GATHERED: Final = 0.05
-"""How long calls gather before they are measured [s]: to wake a thread for each costs more than to measure it."""
+_GATHERED: Final = 0.25
+"""How long calls gather before they are measured [s]: to wake a thread for each takes ten times as long as to measure
+it, for two threads then want the interpreter."""
 
 _AT_ONCE: Final = 16
 """Calls that are measured before the processor is left to others for a moment."""

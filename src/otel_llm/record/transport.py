@@ -8,7 +8,6 @@ what it is: the same objects, types, bytes and exceptions.
 import gc
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -232,9 +231,9 @@ class _Reaper:
         self._loop.wake()
 
     def rest(self, seconds: float) -> None:
-        """Leave the processor to others for a while [s], on the thread's own time; nobody else waits for it."""
+        """Leave the processor to others for a while [s], or until `take`; on the thread's own time alone."""
         if self._loop.is_own:
-            time.sleep(seconds)
+            self._loop.wait(seconds)
 
     def drain(self) -> None:
         """End what waits, now."""
