@@ -302,6 +302,12 @@ SDK = [(Tracer, "start_span"), (Span, "set_attributes"), (Span, "set_status"), (
 """What of the SDK itself may fail."""
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Calls are measured without waiting for others: here each scene waits until they are."""
+    monkeypatch.setattr(metrics, "_GATHERED", 0.0)
+
+
 def begin_anew(recorded):
     """Forget whatever makes a function run only once, threads of ours among it."""
     transport.reaper._loop.stop(1)
