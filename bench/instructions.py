@@ -130,13 +130,9 @@ def main() -> None:
             seen = _count(arm, asked.calls, asked.streams)
             added[arm]["call"].append(round(seen["call"]))
             added[arm]["thread"].append(round(seen["thread"]))
-            added[arm]["chunk"].append(round((seen["stream"] - seen["call"]) / PIECES))
+            added[arm]["chunk"].append(round((seen["stream"] - seen["call"]) / results.PIECES))
     figures = {"unit": "instructions", "rounds": asked.rounds, "load": [load, results.load()], "added": added}
     results.keep("instructions", figures)
-
-
-PIECES = 204
-"""Of a stream of `arm`."""
 
 
 if __name__ == "__main__":

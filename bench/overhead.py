@@ -17,9 +17,6 @@ import results
 BATCHES = {"call": 40, "stream": 2, "async_call": 40, "async_stream": 2}
 """How many of each kind are done before it is somebody else's turn."""
 
-CHUNKS = 204
-"""Pieces of a stream of `arm`."""
-
 AGAIN = "again"
 
 
@@ -70,8 +67,8 @@ def _added(mine: dict[str, float], bare: dict[str, float]) -> dict[str, float]:
     more = {kind: mine[kind] - bare[kind] for kind in mine}
     return {
         **{kind: more[kind] for kind in ("call", "async_call", "call_thread", "async_call_thread")},
-        "chunk": (more["stream"] - more["call"]) / CHUNKS,
-        "async_chunk": (more["async_stream"] - more["async_call"]) / CHUNKS,
+        "chunk": (more["stream"] - more["call"]) / results.PIECES,
+        "async_chunk": (more["async_stream"] - more["async_call"]) / results.PIECES,
     }
 
 

@@ -15,6 +15,9 @@ from typing import Any
 import peers
 
 ARM = Path(__file__).with_name("arm.py")
+PIECES = 204
+"""Of a stream of `arm`."""
+
 FOLDER = Path(__file__).with_name("results")
 
 

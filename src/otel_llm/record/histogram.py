@@ -83,15 +83,20 @@ def _add(instrument: Any, value: float, series: _Series, context: Context) -> No
         for match in storage._get_or_init_view_instrument_match(instrument):  # noqa: SLF001
             if match._reset_on_collect:  # noqa: SLF001 - collecting throws its aggregations away, under this lock
                 with match._lock:  # noqa: SLF001
-                    aggregation = match._attributes_aggregation.get(key)  # noqa: SLF001
-                    if aggregation is not None:
-                        aggregation.aggregate(measurement, sampled)
+                    added = _aggregate(match, key, measurement, sampled)
             else:
-                aggregation = match._attributes_aggregation.get(key)  # noqa: SLF001
-                if aggregation is not None:
-                    aggregation.aggregate(measurement, sampled)
-            if aggregation is None:  # not there yet, or a view names it otherwise
+                added = _aggregate(match, key, measurement, sampled)
+            if not added:
                 match.consume_measurement(measurement, sampled)
+
+
+def _aggregate(match: Any, key: Any, measurement: _Measurement, sampled: bool) -> bool:  # noqa: FBT001 - the SDK's way
+    """Whether there is an aggregation under ``key``: it may not be there yet, or a view names it otherwise."""
+    aggregation = match._attributes_aggregation.get(key)  # noqa: SLF001
+    if aggregation is None:
+        return False
+    aggregation.aggregate(measurement, sampled)
+    return True
 
 
 def _find(instrument: Any, attributes: dict[str, Any]) -> _Series | None:

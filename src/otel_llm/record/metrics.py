@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -80,37 +80,34 @@ class ClientMetrics:
         self._operations: dict[Key, int] = {}
         self._active: dict[Key, int] = {}
         self._spent: dict[Key, float] = {}
-        self._duration = Histogram(
-            meter.create_histogram(
-                semconv.METRIC_OPERATION_DURATION,
-                unit=semconv.UNIT_SECONDS,
-                description="Time from the request to the end of its answer.",
-                explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS,
-            )
+
+        def histogram(name: str, *, unit: str, description: str, boundaries: Sequence[float]) -> Histogram:
+            made = meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=boundaries)
+            return Histogram(made)
+
+        self._duration = histogram(
+            semconv.METRIC_OPERATION_DURATION,
+            unit=semconv.UNIT_SECONDS,
+            description="Time from the request to the end of its answer.",
+            boundaries=semconv.DURATION_BUCKETS,
         )
-        self._tokens = Histogram(
-            meter.create_histogram(
-                semconv.METRIC_TOKEN_USAGE,
-                unit=semconv.UNIT_TOKENS,
-                description="Tokens of an inference, as the provider reported them.",
-                explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
-            )
+        self._tokens = histogram(
+            semconv.METRIC_TOKEN_USAGE,
+            unit=semconv.UNIT_TOKENS,
+            description="Tokens of an inference, as the provider reported them.",
+            boundaries=semconv.TOKEN_BUCKETS,
         )
-        self._first_chunk = Histogram(
-            meter.create_histogram(
-                semconv.METRIC_TIME_TO_FIRST_CHUNK,
-                unit=semconv.UNIT_SECONDS,
-                description="Time from the request to the first message of its stream.",
-                explicit_bucket_boundaries_advisory=semconv.TIME_TO_FIRST_CHUNK_BUCKETS,
-            )
+        self._first_chunk = histogram(
+            semconv.METRIC_TIME_TO_FIRST_CHUNK,
+            unit=semconv.UNIT_SECONDS,
+            description="Time from the request to the first message of its stream.",
+            boundaries=semconv.TIME_TO_FIRST_CHUNK_BUCKETS,
         )
-        self._per_token = Histogram(
-            meter.create_histogram(
-                semconv.METRIC_TIME_PER_OUTPUT_TOKEN,
-                unit=semconv.UNIT_SECONDS,
-                description="Time per output token after the first.",
-                explicit_bucket_boundaries_advisory=semconv.TIME_PER_OUTPUT_TOKEN_BUCKETS,
-            )
+        self._per_token = histogram(
+            semconv.METRIC_TIME_PER_OUTPUT_TOKEN,
+            unit=semconv.UNIT_SECONDS,
+            description="Time per output token after the first.",
+            boundaries=semconv.TIME_PER_OUTPUT_TOKEN_BUCKETS,
         )
         meter.create_observable_counter(
             semconv.METRIC_OPERATIONS,
@@ -136,13 +133,11 @@ class ClientMetrics:
             unit=semconv.UNIT_REQUESTS,
             description="Inferences in flight.",
         )
-        self._queue_wait = Histogram(
-            meter.create_histogram(
-                semconv.METRIC_QUEUE_WAIT,
-                unit=semconv.UNIT_SECONDS,
-                description="Time in a queue of the application's own.",
-                explicit_bucket_boundaries_advisory=semconv.QUEUE_WAIT_BUCKETS,
-            )
+        self._queue_wait = histogram(
+            semconv.METRIC_QUEUE_WAIT,
+            unit=semconv.UNIT_SECONDS,
+            description="Time in a queue of the application's own.",
+            boundaries=semconv.QUEUE_WAIT_BUCKETS,
         )
         meter.create_observable_gauge(
             semconv.METRIC_QUEUE_DEPTH,
