@@ -433,6 +433,8 @@ class Engine:
                 if group is not None and other.boot == life.boot:
                     slot = Slot.unpack(other.content)
                     life.board.replace(group, other.key, (other.worker, other.number), slot, int(now / SLOT))
+            # This worker's own slots are left out of a page, so that a full one may look shorter; what a page of many
+            # own ones hides waits for the next tick.
             if life.mark == mark or not (beginning or len(others) >= PAGE // 2):
                 return
 
