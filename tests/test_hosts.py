@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from otel_llm.store.query import Filter, Reader
 from parts.ports import free_ports, is_open
 from parts.processes import started
 from parts.sink import sink
+from parts.waiting import wait_for
 
 HERE = Path(__file__).parent / "hosts"
 BIN = Path(sys.executable).parent
@@ -144,7 +146,7 @@ SERVERS = {
     "uvicorn-workers": ["uvicorn", "--workers", "2", "--port", "{port}", "--log-level", "warning", "web:asgi"],
     "uwsgi": [
         *("uwsgi", "--master", "--processes", "2", "--http", "127.0.0.1:{port}", "--enable-threads"),
-        *("--die-on-term", "--wsgi", "web:wsgi", "--pythonpath", str(HERE)),
+        *("--die-on-term", "--wsgi", "web:wsgi", "--pythonpath", str(HERE), "--stats", "127.0.0.1:{stats}"),
     ],
 }
 REQUESTS = 20
@@ -159,11 +161,21 @@ def visit(port, names):
     return pids
 
 
+def rests(stats):
+    """Whether no worker of a uWSGI is in a request.
+
+    One that is runs no exit hooks when it is told to end, so that its end is a SIGKILL's; and it is for a while after
+    the client has its answer.
+    """
+    with socket.create_connection(("127.0.0.1", stats)) as connection, connection.makefile() as told:
+        return all(worker["status"] == "idle" for worker in json.load(told)["workers"])
+
+
 @contextmanager
 def serving(place, server):
     """A server that has answered `REQUESTS`, and the processes that did; it is told to end at the end of the block."""
-    (port,) = free_ports(1)
-    command = [part.format(port=port) for part in SERVERS[server]]
+    port, stats = free_ports(2)
+    command = [part.format(port=port, stats=stats) for part in SERVERS[server]]
     log = place.folder / "log"
     with started(
         [INSTRUMENT, str(BIN / command[0]), *command[1:]],
@@ -183,6 +195,8 @@ def serving(place, server):
         for one in threads:
             one.join()
         yield pids
+        if server == "uwsgi":
+            wait_for(lambda: rests(stats), TOLD_WITHIN)
         ending = time.monotonic()
         process.terminate()
         process.wait(EXIT_WITHIN)
