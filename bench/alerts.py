@@ -24,10 +24,12 @@ from otel_llm.alert import schema
 from otel_llm.alert.board import Board
 from otel_llm.alert.engine import Engine, _Life
 from otel_llm.alert.judge import Judge
+from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.processor import AlertProcessor, Ended, Intake
 from otel_llm.alert.rule import Rule
 from otel_llm.alert.schema import RuleSet
 from otel_llm.alert.signal import attempt
+from otel_llm.alert.tenure import Nobody, Tenure
 from otel_llm.alert.window import Measure
 from otel_llm.document import Document, parse
 
@@ -82,8 +84,9 @@ def folding() -> None:
         processor = AlertProcessor(lambda: None)
         processor.intake.served = True
         engine = Engine(processor, RuleSet)
-        board = Board(rules)
-        life = _Life(judge=Judge(rules, board), board=board)
+        tenure = Tenure(engine.facts, ledger=MemoryLedger, outlet=Nobody(), gauge_interval=10.0)
+        tenure.take(RuleSet(rules=rules), 0.0, 0.0)
+        life = _Life(tenure=tenure)
         spans = [tracer.start_span("x", attributes=said) for said in _calls()]
         for span in spans:
             span.end()

@@ -5,9 +5,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Status, StatusCode
 
 from otel_llm import semconv
-from otel_llm.alert.board import Board
+from otel_llm.alert import outlet
 from otel_llm.alert.engine import Engine, _Life
-from otel_llm.alert.judge import Judge
 from otel_llm.alert.processor import AlertProcessor
 from parts.rules import interpret
 
@@ -36,9 +35,9 @@ class Process:
         self.processor = AlertProcessor(lambda: None)
         self.engine = Engine(self.processor, lambda: interpret(self.rules), ledger=ledger, **settings)
         self.engine.watch(lambda told: self.told.extend(said for _, said in told))
-        board = Board(())
-        self.life = _Life(judge=Judge((), board), board=board, boot="boot")
-        self.engine._life = self.life
+        self.tenure = self.engine._begin()
+        self.tenure._boot = "boot"
+        self.life = self.engine._life = _Life(tenure=self.tenure)
 
     def call(self, times=1, *, error=None, duration=1.0, **attributes):
         said = {semconv.OPERATION_NAME: "chat", semconv.REQUEST_MODEL: "m", semconv.OUTCOME: "completed", **attributes}
@@ -56,6 +55,11 @@ class Process:
                     end_time=int(duration * 1e9),
                 )
             )
+
+    def post(self):
+        """Have messages addressed, and none delivered."""
+        self.tenure._outlet = outlet.Post(now=lambda: self.clock.boot, wall=lambda: self.clock.date)
+        self.tenure._outlet.deliver = lambda *_: None
 
     def step(self):
         """What the thread does each second."""
@@ -80,4 +84,4 @@ class Process:
         return [said.status for said in self.told]
 
     def states(self):
-        return {rule: alert.state for (rule, _), alert in self.life.judge.alerts.items()}
+        return {rule: alert.state for (rule, _), alert in self.tenure.judge.alerts.items()}

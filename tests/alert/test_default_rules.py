@@ -43,7 +43,7 @@ def stuck(process, age):
 
 def spend(process, dollars_an_hour):
     """At once: an hour's sum is looked at."""
-    if not process.life.board.series or process.clock.boot % 3600 == 0:
+    if not process.tenure.board.series or process.clock.boot % 3600 == 0:
         process.call(10, **{semconv.COST: dollars_an_hour / 10}, **CHAT)
 
 

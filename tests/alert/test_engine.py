@@ -186,7 +186,7 @@ def test_a_ledger_that_stands_in_has_nothing_told_again():
         fail(provider.get_tracer("test"))
     wait_for(lambda: (False, ["Errors"], 1) in asked, WITHIN)
     broken.append(True)
-    engine._life.kept_at = 0.0
+    engine._life.tenure._kept_at = 0.0
     wait_for(lambda: (True, ["Errors"], 0) in asked, WITHIN)
     assert not [owed for fallback, _, owed in asked if fallback and owed]
     engine.stop(2.0)

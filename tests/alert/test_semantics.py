@@ -33,7 +33,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from otel_llm import semconv
-from otel_llm.alert import body, outlet, schema
+from otel_llm.alert import body, schema
 from otel_llm.alert.evaluation import Evaluation
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.rule import Rule
@@ -90,7 +90,7 @@ class Stage(Process):
 
     @property
     def alert(self):
-        return self.life.judge.alerts["A", ()]
+        return self.tenure.judge.alerts["A", ()]
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_rule_is_evaluated_at_its_ticks_and_nowhere_between():
         stage.processor.intake.readings.append(("x", 9.0, {}, stage.clock.boot))
         stage.step()
         stage.clock.pass_(1)
-    assert (stage.states(), stage.life.judge.evaluations) == ({}, 1)
+    assert (stage.states(), stage.tenure.judge.evaluations) == ({}, 1)
     stage.step()
     assert stage.states() == {"A": "firing"}
 
@@ -274,8 +274,7 @@ def test_a_message_is_frozen_when_the_alert_changes(store):
     """A firing message that is sent late does not say that it is over, nor what a later rule file words."""
     text = written({**GAUGE, "annotations": {"summary": "old {{ value }}"}}, receivers=[HOOK])
     stage = Stage(clock=Clock(), ledger=store)
-    stage.engine._outlet = outlet.Post(now=lambda: stage.clock.boot, wall=lambda: stage.clock.date)
-    stage.engine._outlet.deliver = lambda *_: None
+    stage.post()
     stage.reload(text)
     stage.play("bb")
     stage.reload(text.replace("old", "new"))
@@ -421,7 +420,7 @@ BY_MODEL = {**ERRORS, "by": ["gen_ai.request.model"]}
 
 def models(process):
     return {
-        dict(labels)["gen_ai_request_model"]: alert.state for (_, labels), alert in process.life.judge.alerts.items()
+        dict(labels)["gen_ai_request_model"]: alert.state for (_, labels), alert in process.tenure.judge.alerts.items()
     }
 
 
@@ -460,10 +459,10 @@ def test_only_what_is_inactive_and_idle_makes_room():
     process.call(5, error="500", **{semconv.REQUEST_MODEL: "bad"})
     process.call(5, **{semconv.REQUEST_MODEL: "good"})
     process.run(880)
-    assert process.life.board.count() == 2
+    assert process.tenure.board.count() == 2
     process.run(60)
     assert models(process) == {"bad": "firing"}
-    assert process.life.board.count() == 1
+    assert process.tenure.board.count() == 1
 
 
 @pytest.mark.parametrize("key", ["gen_ai.conversation.id", "user.id", "gen_ai.response.id", "trace_id"])
@@ -488,8 +487,7 @@ def test_a_fingerprint_is_sixteen_digits_and_severity_is_no_part_of_it():
 
 def test_state_and_message_are_kept_in_one_step(store, monkeypatch):
     stage = Stage(ledger=store)
-    stage.engine._outlet = outlet.Post(now=lambda: stage.clock.boot, wall=lambda: stage.clock.date)
-    stage.engine._outlet.deliver = lambda *_: None
+    stage.post()
     stage.reload(written(GAUGE, receivers=[HOOK]))
 
     def fail(*_):
@@ -583,7 +581,7 @@ def test_over_a_reboot_the_gap_is_the_wall_clock_s(store):
     first.leave()
     clock.boot, clock.date = 20.0, clock.date + 7200
     second = Stage(clock=clock, ledger=store)
-    second.life.boot = "another"
+    second.tenure._boot = "another"
     assert second.play("c") == "i"
     assert second.told[0].annotations["reason"] == "stale"
 
@@ -608,7 +606,7 @@ def test_an_exit_counts_what_has_ended_and_resolves_nothing(store):
     second = Process(written(ERRORS), clock, store)
     second.step()
     assert (first.words, second.words) == (["firing"], [])
-    (window,) = second.life.board.series[next(iter(second.life.board.series))].windows.values()
+    (window,) = second.tenure.board.series[next(iter(second.tenure.board.series))].windows.values()
     assert window.read(int(clock.boot / SLOT), 60.0).attempts == 20
 
 
@@ -772,7 +770,7 @@ def test_a_judge_that_wakes_up_late_decides_nothing_any_more(store):
     first.step()
     clock.pass_(LEASE + 1)
     second.step()
-    late = first.life.ledger
+    late = first.tenure.ledger
     assert not late.commit(1, [], [])
     first.step()
     assert not first.engine.facts.judging
@@ -781,8 +779,7 @@ def test_a_judge_that_wakes_up_late_decides_nothing_any_more(store):
 def test_three_transitions_that_four_workers_see_are_three_messages(store, tmp_path):
     clock, workers = host(store, written({**ERRORS, "cooldown": "0s"}, receivers=[HOOK]), 4)
     for worker in workers:
-        worker.engine._outlet = outlet.Post(now=lambda: clock.boot, wall=lambda: clock.date)
-        worker.engine._outlet.deliver = lambda *_: None
+        worker.post()
     for error in ("500", None, "500"):
         for _ in range(90):
             for worker in workers:

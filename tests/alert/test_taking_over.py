@@ -30,7 +30,7 @@ def judge(tmp_path):
     ledger = SqliteLedger(tmp_path / "calls.db", "boot")
     first = Process(RULES, Clock(), lambda: ledger)
     first.step()
-    (group,) = first.life.names.values()
+    (group,) = first.tenure._names.values()
     for worker in range(WORKERS):
         slots = [
             Shared(
@@ -56,7 +56,7 @@ def test_who_takes_over_counts_what_all_workers_counted_and_holds_little_of_it_a
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    (series,) = judge.life.board.series.values()
+    (series,) = judge.tenure.board.series.values()
     (window,) = series.windows.values()
     assert window.read(NOW, HOURS * 3600.0).attempts == 3 * WORKERS * SLOTS
     assert window.read(NOW, FINE).attempts == 3 * WORKERS * FINE / SLOT
