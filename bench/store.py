@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from otel_llm.calls import Call
 from otel_llm.store.batch import Batches
@@ -73,7 +73,7 @@ def call(draw: random.Random) -> Call:
     )
 
 
-def finished(tracer: Tracer, start: int, draw: random.Random) -> Span:
+def finished(tracer: Tracer, start: int, draw: random.Random) -> ReadableSpan:
     """A finished span as the SDK makes it in an application."""
     facts = call(draw)
     span = tracer.start_span(
@@ -82,10 +82,10 @@ def finished(tracer: Tracer, start: int, draw: random.Random) -> Span:
     if facts.error_type:
         span.set_status(StatusCode.ERROR)
     span.end(start + int(draw.lognormvariate(0.5, 0.6) * 1e9))
-    return span
+    return span._readable_span()  # noqa: SLF001 - what processors are given
 
 
-def batches(rows: int) -> Iterator[list[tuple[int, Span]]]:
+def batches(rows: int) -> Iterator[list[tuple[int, ReadableSpan]]]:
     """Batches of spans, spread evenly over `DAYS`."""
     step = DAYS * DAY // rows
     draw = random.Random(1)  # noqa: S311 - reproducible, not secret

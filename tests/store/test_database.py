@@ -1,5 +1,6 @@
 """Durability, faults and forks, with real files and real processes."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -13,13 +14,17 @@ import time
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
+from otel_llm.calls import Call
 from otel_llm.quantity import Duration, Size
 from otel_llm.store import database as module
 from otel_llm.store.connection import BusyError, Connection, DamageError
 from otel_llm.store.database import Config, Database, default_path, shared
+from otel_llm.store.exporters import StoreSpanProcessor
 from otel_llm.store.query import Filter, Reader
 from otel_llm.store.writer import QUEUE
+from otel_llm.store.written import Written
 from parts.waiting import wait_for
 
 
@@ -278,6 +283,24 @@ def test_a_removed_file_is_made_again_with_what_was_written_a_moment_before(kept
         file.unlink()
     assert kept(spans.call()).stats().stored == 2
     assert rows(path) == 2
+
+
+def test_usual_spans_are_kept_small_until_they_are_read_again(database, path):
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(StoreSpanProcessor(database))
+    for tokens in range(4):
+        call = Call(operation="chat", provider="p", input_tokens=tokens)
+        provider.get_tracer("x").start_span("chat", attributes=call.attributes()).end()
+        assert database.flush(5)
+    assert [type(kept) for kept in database._writer()._unproved] == [ReadableSpan, Written, Written, Written]
+    for file in list(path.parent.iterdir()):
+        file.unlink()
+    provider.get_tracer("x").start_span("last").end()
+    assert database.flush(5)
+    with contextlib.closing(sqlite3.connect(path)) as store:
+        told = store.execute("SELECT name, input_tokens FROM calls ORDER BY start_time").fetchall()
+    assert told == [("chat", 0), ("chat", 1), ("chat", 2), ("chat", 3)]
+    assert database.stats().stored == 5
 
 
 def test_what_was_read_again_is_not_written_twice(kept, spans, path, monkeypatch):

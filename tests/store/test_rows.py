@@ -2,13 +2,14 @@
 
 import math
 from collections import deque
+from operator import attrgetter
 
 import pytest
 from finished_spans import Spans, cleaned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, TracerProvider
+from opentelemetry.sdk.trace import Event, SpanProcessor, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from test_values import ANY_TEXT, SCALARS, VALUES, same
@@ -19,6 +20,7 @@ from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
 from otel_llm.store.query import Filter, Reader
 from otel_llm.store.redaction import KEEP, verdict
+from otel_llm.store.written import Written
 
 NAMES = st.sampled_from(sorted(ATTRIBUTES.values())) | ANY_TEXT.filter(lambda name: name and verdict(name) == KEEP)
 ATTRIBUTE_MAPS = st.dictionaries(NAMES, SCALARS | VALUES, max_size=8)
@@ -238,6 +240,36 @@ def test_a_span_of_the_sdk_is_read_inside_as_it_is_outside():
     assert [list(part) if isinstance(part, deque) else part for part in inside] == [
         list(part) if type(part) is tuple else part for part in outside
     ]
+
+
+def test_spans_as_processors_get_them_go_together_and_can_be_made_again(tmp_path):
+    ended = []
+
+    class Processor(SpanProcessor):
+        def on_end(self, span):
+            ended.append(span)
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(Processor())
+    tracer = provider.get_tracer("x", "1")
+    for tokens in range(4):
+        call = Call(operation="chat", provider="p", input_tokens=tokens, finish_reasons=("stop",), stream=True)
+        with tracer.start_as_current_span("agent"):
+            span = tracer.start_span("chat", kind=SpanKind.CLIENT, attributes=call.attributes())
+            span.set_status(StatusCode.ERROR)
+            span.end()
+    spans = [span for span in ended if span.name == "chat"]
+    connection, batches = Connection(tmp_path / "s.db"), Batches()
+    (first,) = batches.write(connection.sqlite, [(0, spans[0])]).kept
+    done = batches.write(connection.sqlite, [(0, span) for span in spans[1:]])
+    connection.close()
+    assert first is spans[0]
+    assert [type(kept) for kept in done.kept] == [Written] * 3
+    made = [one.span() for one in done.kept]
+    assert [one.attributes for one in made] == [dict(span.attributes) for span in spans[1:]]
+    parts = attrgetter("name", "context", "parent", "start_time", "end_time", "kind", "status.status_code", "resource")
+    assert [parts(one) for one in made] == [parts(span) for span in spans[1:]]
+    assert {one.instrumentation_scope for one in made} == {spans[0].instrumentation_scope}
 
 
 def test_spans_that_go_together_come_back_each_as_it_was(tmp_path):

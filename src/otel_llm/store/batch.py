@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
+from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_llm import boundary
 from otel_llm.store.errors import is_about_file
 from otel_llm.store.rows import Encoder, insert_into
 from otel_llm.store.signals import LOG_COLUMNS, POINT_COLUMNS, PointEncoder, log_row
+from otel_llm.store.written import Written
 
 _INSERT_LOG: Final = insert_into("logs", LOG_COLUMNS)
 _INSERT_POINT: Final = insert_into("points", POINT_COLUMNS)
@@ -24,12 +26,14 @@ class Done(msgspec.Struct):
         lost: Items that are not, by reason.
         spans: Of those on disk, spans.
         lost_spans: Of those that are not.
+        kept: What the batch's spans can be written again from.
     """
 
     stored: int = 0
     lost: Counter[str] = msgspec.field(default_factory=Counter[str])
     spans: int = 0
     lost_spans: Counter[str] = msgspec.field(default_factory=Counter[str])
+    kept: list[ReadableSpan | Written] = msgspec.field(default_factory=list[ReadableSpan | Written])
 
 
 class Batches:
@@ -86,12 +90,14 @@ class Batches:
             return
         sqlite.execute("SAVEPOINT spans")
         try:
-            inserted = sum(sqlite.executemany(*alike).rowcount for alike in self._spans.rows(sqlite, spans))
+            alike = self._spans.rows(sqlite, spans, done.kept)
+            inserted = sum(sqlite.executemany(*those).rowcount for those in alike)
         except Exception as error:
             if is_about_file(error):
                 raise
             sqlite.execute("ROLLBACK TO spans")
             self._spans.forget()
+            done.kept = [*spans]
             inserted = sum(self._write_span(sqlite, span, done) for span in spans)
         sqlite.execute("RELEASE spans")
         done.stored += inserted

@@ -72,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         rest: Names and places of what goes into JSON.
         cleaned: Those of them that must be cleaned first.
         order: Takes all values out of the attributes: those of `columns`, then the shared ones.
+        names: Of the attributes in that order.
         kinds: The types of what it gives.
         columned: The first part of that.
         uncolumned: The second part.
@@ -89,6 +90,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     rest: tuple[tuple[str, int], ...]
     cleaned: tuple[str, ...]
     order: Callable[[Mapping[str, Any]], Values]
+    names: tuple[str, ...]
     kinds: tuple[type, ...]
     columned: Pick
     uncolumned: Pick
@@ -173,6 +175,7 @@ def _make(names: tuple[str, ...], kinds: tuple[type, ...]) -> Plan:
     common = sorted(shared)
     order = [*(index for _, index in spans), *(shared[name] for name in common)]
     ordered = tuple(kinds[index] for index in order)
+    ordered_names = tuple(names[index] for index in order)
     return Plan(
         sharing=_sharing(tuple(common), ordered[len(spans) :]),
         shared=_picker([shared[name] for name in common]),
@@ -183,7 +186,8 @@ def _make(names: tuple[str, ...], kinds: tuple[type, ...]) -> Plan:
         floats=_picker([index for index in held if kinds[index] is float]),
         rest=tuple(rest),
         cleaned=tuple(cleaned),
-        order=_picker([names[index] for index in order]),
+        order=_picker(ordered_names),
+        names=ordered_names,
         kinds=ordered,
         columned=itemgetter(slice(len(spans))),
         uncolumned=itemgetter(slice(len(spans), None)),

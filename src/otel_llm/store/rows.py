@@ -11,7 +11,7 @@ from itertools import repeat
 from operator import add, attrgetter, itemgetter, or_, sub
 from typing import Any, Final
 
-from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import DEFAULT_TRACE_STATE, SpanContext
 
 from otel_llm import semconv
@@ -21,6 +21,7 @@ from otel_llm.store.details import HAS_PLACE, IS_REMOTE, details_of, packed
 from otel_llm.store.interning import Table
 from otel_llm.store.plans import PARAMETER_FIELDS, SERIES_FIELDS, Plan, Plans
 from otel_llm.store.values import is_clean, pack, pack_value
+from otel_llm.store.written import Written
 
 SERIES_COLUMNS: Final = ("scope", "name", "kind", "status", "flags", *SERIES_FIELDS)
 RESOURCE_COLUMNS: Final = ("service", "content")
@@ -126,7 +127,7 @@ class Encoder:
         return _completed(row, plan, whole, above, common[1], rest, details)
 
     def rows(
-        self, connection: sqlite3.Connection, spans: Sequence[ReadableSpan]
+        self, connection: sqlite3.Connection, spans: Sequence[ReadableSpan], kept: list[ReadableSpan | Written]
     ) -> Iterator[tuple[str, Iterable[Sequence[object]]]]:
         """The statements that insert ``spans``, each with its rows.
 
@@ -136,6 +137,7 @@ class Encoder:
         Args:
             connection: Inside a write transaction.
             spans: Finished.
+            kept: Gets what each can be written again from.
 
         Raises:
             Exception: One of them is odd; `span`, asked to be careful, knows what to do with it.
@@ -146,7 +148,9 @@ class Encoder:
             odd += [span for (span, *_), common in zip(members, known, strict=True) if common is None]
             usual = [(*member, common) for member, common in zip(members, known, strict=True) if common is not None]
             if usual:
+                kept += [Written(parts[:_HELD], plan.names, values) for _, parts, values, _ in usual]
                 yield self._together(connection, plan, place, usual)
+        kept += odd
         singles: defaultdict[str, list[list[object]]] = defaultdict(list)
         for span in odd:
             statement, row = self.span(connection, span)
@@ -159,18 +163,21 @@ class Encoder:
         odd: list[ReadableSpan] = []
         guess = self._plans.guess
         for span in spans:
-            if isinstance(span, Span):
+            try:
                 parts = _INSIDE(span)
                 context, parent, state = parts[0], parts[1], parts[0][4]
-                if (
-                    (found := guess(parts[_HELD]))
-                    and not any(parts[_HELD + 1 :])
-                    and (state is DEFAULT_TRACE_STATE or not state)
-                    and (parent is None or parent[0] == context[0])
-                ):
-                    alike[found[0], 0 if parent is None else _place(parent)].append((span, parts, found[1]))
-                    continue
-            odd.append(span)
+            except (AttributeError, TypeError):  # not made by the SDK's tracer
+                odd.append(span)
+                continue
+            if (
+                (found := guess(parts[_HELD]))
+                and not any(parts[_HELD + 1 :])
+                and (state is DEFAULT_TRACE_STATE or not state)
+                and (parent is None or parent[0] == context[0])
+            ):
+                alike[found[0], 0 if parent is None else _place(parent)].append((span, parts, found[1]))
+            else:
+                odd.append(span)
         return alike, odd
 
     def _known(

@@ -14,12 +14,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from opentelemetry.sdk.trace import ReadableSpan
+
 from otel_llm import boundary, supervisor
 from otel_llm.store import batch
 from otel_llm.store.connection import BusyError, Connection, DamageError, NewerSchemaError, is_corrupt
 from otel_llm.store.gate import gate
 from otel_llm.store.house import House, LogFullError
 from otel_llm.store.marks import MARKER, SPAN, Marker, Tally, Timer
+from otel_llm.store.written import Written
 
 QUEUE: Final = 2048
 BATCH: Final = 512
@@ -63,7 +66,7 @@ class Writer:
         self._rows = batch.Batches()
         self._markers: deque[Marker] = deque()
         self._pending: list[tuple[int, Any]] = []
-        self._unproved: deque[tuple[int, Any]] = deque(maxlen=QUEUE)
+        self._unproved: deque[ReadableSpan | Written] = deque(maxlen=QUEUE)
         self._prove_at = 0.0
         self._proof_tried = 0.0
         self._doubts = 0
@@ -251,8 +254,7 @@ class Writer:
         for kind, item in self._pending:
             if kind == MARKER:
                 item.finish(durable=True)
-            elif kind == SPAN:
-                self._unproved.append((kind, item))
+        self._unproved.extend(done.kept)
         if len(self._unproved) >= BATCH:
             self._prove_at = min(self._prove_at, self._proof_tried + _SOONEST_PROOF)
         self._pending = []
@@ -328,7 +330,8 @@ class Writer:
         """Take up again what was written and never read since; what is there still is known by its identity."""
         self.stored -= len(self._unproved)
         self.stored_spans -= len(self._unproved)
-        self._pending = [*self._unproved, *self._pending]
+        again = [one.span() if isinstance(one, Written) else one for one in self._unproved]
+        self._pending = [*((SPAN, span) for span in again), *self._pending]
         self._unproved.clear()
 
     def _prove(self) -> None:
