@@ -144,6 +144,17 @@ def test_a_slow_source_holds_no_collection_up(tmp_path):
     watcher.close()
 
 
+def test_no_thread_is_started_for_a_slow_source_that_is_not_there_yet(tmp_path):
+    there = []
+    watcher = observer(Said(1.0), tmp_path, slow=True, interval=0.01, is_there=lambda: bool(there))
+    (reader,) = registered(watcher)
+    assert values(reader) == []
+    assert not watcher._loop.is_running
+    there.append(1)
+    wait_for(lambda: values(reader) == [1.0], 5)
+    watcher.close()
+
+
 def test_a_slow_source_that_hangs_is_absent_after_a_while(tmp_path, clock):
     release = threading.Event()
 

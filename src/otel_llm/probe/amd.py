@@ -7,18 +7,15 @@ temperature in degrees. Readings go to `observation`.
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from otel_llm import boundary, semconv
 from otel_llm.probe.card import ASK_AGAIN, MOST_ERRORS, MOST_WATTS, tell_memory
+from otel_llm.probe.driver import DEVICE
 from otel_llm.probe.reading import Reading
 from otel_llm.probe.tally import Integral, Tally
-
-DEVICE: Final = Path("/dev/kfd")
-"""AMD's compute driver; without it the library is not even imported."""
 
 _UNSUPPORTED: Final = frozenset({2, 3, 4, 9})
 """NOT_SUPPORTED, NOT_YET_IMPLEMENTED, FAIL_LOAD_MODULE, FAIL_LOAD_SYMBOL: asking again is no use. So is NO_PERM, 10."""

@@ -1,8 +1,12 @@
-"""Room probe: whether this host has NVIDIA's driver. Apart from `nvml`, for most processes need no more than this."""
+"""Room probe: whether this host has drivers of cards. Apart from what reads them, for most processes need no more."""
 
 import ctypes
 import sys
+from pathlib import Path
 from typing import Final
+
+DEVICE: Final = Path("/dev/kfd")
+"""AMD's compute driver."""
 
 _LIBRARY: Final = "libnvidia-ml.so.1"
 

@@ -39,12 +39,14 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         instruments: What its readings are of.
         shared: It says the same in every process of the host, so that only one of them reads it.
         slow: Reading it may take more than a millisecond, so that a thread of its own does it.
+        is_there: Whether there is something to open by now, where that is told sooner than by opening it.
     """
 
     open: Callable[[], Source | None]
     instruments: tuple[Instrument, ...]
     shared: bool = False
     slow: bool = False
+    is_there: Callable[[], bool] | None = None
 
 
 class _Slot(msgspec.Struct):
@@ -205,7 +207,7 @@ class Observer:
         return [
             (offer, slot)
             for offer, slot in state.slots.items()
-            if offer.slow and not (slot.opened and slot.source is None) and self._may(offer)
+            if offer.slow and _has_something(offer, slot) and self._may(offer)
         ]
 
     def _run(self, loop: supervisor.Loop) -> None:
@@ -228,6 +230,12 @@ class Observer:
         for receive in tuple(self._subscribers) if readings else ():
             with boundary.guard("probe.subscriber"):
                 receive(readings)
+
+
+def _has_something(offer: Offer, slot: _Slot) -> bool:
+    if slot.opened:
+        return slot.source is not None
+    return offer.is_there is None or offer.is_there()
 
 
 def _close(slot: _Slot) -> None:

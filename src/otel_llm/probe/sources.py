@@ -28,7 +28,8 @@ def offered(config: Config, sightings: Sightings, loops: Source, accounts: Sourc
     if config.gpu:
         offers += gpu.offers()
     if config.server or config.servers:
-        offers.append(Offer(open=partial(_servers, config, sightings), instruments=SERVER, slow=True))
+        some = partial(_has_servers, config, sightings)
+        offers.append(Offer(open=partial(_servers, config, sightings), instruments=SERVER, slow=True, is_there=some))
     return offers
 
 
@@ -46,6 +47,10 @@ def _process() -> Source:
     else:
         from otel_llm.probe.portable import Process  # type: ignore[assignment] # noqa: PLC0415
     return Process()
+
+
+def _has_servers(config: Config, sightings: Sightings) -> bool:
+    return bool(config.servers or sightings.servers)
 
 
 def _servers(config: Config, sightings: Sightings) -> Source:
