@@ -27,7 +27,7 @@ from otel_llm.alert.judge import Judge
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.processor import AlertProcessor, Ended, Intake
 from otel_llm.alert.rule import Rule
-from otel_llm.alert.schema import RuleSet
+from otel_llm.alert.ruleset import RuleSet
 from otel_llm.alert.signal import attempt
 from otel_llm.alert.tenure import Nobody, Tenure
 from otel_llm.alert.window import Measure

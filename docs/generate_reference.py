@@ -17,7 +17,7 @@ from otel_llm.cli.glossary import TERMS, Kind, Term
 from otel_llm.config import known
 
 PATH: Final = Path(__file__).with_name("reference.md")
-RULES: Final = Path(schema.__file__).with_name(schema.REWRITTEN)
+RULES: Final = Path(schema.__file__).parent
 
 _HEAD: Final = """\
 # Reference
@@ -184,4 +184,5 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 if __name__ == "__main__":
     PATH.write_text(generate(), encoding="utf-8")
-    RULES.write_bytes(schema.rewrite())
+    for name, content in schema.rewrite().items():
+        (RULES / name).write_bytes(content)

@@ -492,6 +492,35 @@ print([name for name in late if name in sys.modules])
     assert told.stdout == "[]\n"
 
 
+def test_a_process_without_cards_servers_receivers_and_rules_of_its_own_loads_nothing_for_them(tmp_path):
+    program = """
+import sys, time, httpx, otel_llm
+otel_llm.instrument()
+from otel_llm.distro import _attached
+answer = {"model": "m-1", "choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 7}}
+client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=answer)))
+client.post("https://api.openai.com/v1/chat/completions", json={"model": "m"})
+end = time.monotonic() + 20
+while not (_attached["processor"].intake.taken and "otel_llm.probe.host" in sys.modules) and time.monotonic() < end:
+    time.sleep(0.05)
+assert _attached["engine"].facts.rules == 14
+from otel_llm import supervisor
+print(*(loop.name for loop in supervisor.standing()))
+print(*(name for name in sys.modules if name.startswith("otel_llm.")))
+"""
+    environ = {**os.environ, "OTEL_LLM_STORE_PATH": str(tmp_path / "calls.db")}
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
+    loops, modules = (set(line.split()) for line in told.stdout.splitlines())
+    assert loops == {"alerts", "reaper", "store"}
+    late = {
+        "probe": "amd card energy exposition fields meter nvml server",
+        "alert": "body carriage mail outlet overlay pick receiver routing schema webhook",
+        "store": "forwarded forwarding query salvage sender summary",
+        "record": "client content.capture content.shape in_process shells.aiohttp shells.urllib3",
+    }
+    assert not modules & {f"otel_llm.{room}.{name}" for room, names in late.items() for name in names.split()}
+
+
 def test_the_tap_alone_loads_no_parser_of_requirements_and_is_an_instrumentor_all_the_same():
     program = """
 import sys

@@ -354,9 +354,9 @@ def _ledger(settings: config.Settings, local: Callable[[], LocalLedger] | None) 
 def _outlet(alerts: AlertConfig) -> Any:
     """Who tells people: this process, an Alertmanager, or nobody."""
     if alerts.mode == "local":
-        from otel_llm.alert import outlet  # noqa: PLC0415
+        from otel_llm.alert.post import LatePost  # noqa: PLC0415
 
-        return outlet.Post()
+        return LatePost()
     if alerts.mode == "alertmanager":
         from otel_llm.alert import alertmanager  # noqa: PLC0415
 

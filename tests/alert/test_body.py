@@ -9,7 +9,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_llm import semconv
-from otel_llm.alert import body, message, schema, telling
+from otel_llm.alert import body, message, ruleset, schema, telling
 from otel_llm.alert.body import Batch
 from otel_llm.alert.engine import Engine
 from otel_llm.alert.judge import Change
@@ -77,7 +77,7 @@ def test_lone_surrogates_break_no_body(format_):
 
 def test_metrics_say_where_alerts_stand_and_what_was_sent():
     processor = AlertProcessor(lambda: None)
-    engine = Engine(processor, schema.RuleSet)
+    engine = Engine(processor, ruleset.RuleSet)
     outlet = Post()
     outlet.counts["ops", "sent"] = 3
     rule = schema.interpret([schema.shipped()]).rules[0]

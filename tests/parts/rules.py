@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from otel_llm.alert import schema
-from otel_llm.alert.schema import RuleSet
+from otel_llm.alert.ruleset import RuleSet
 from otel_llm.document import Document, parse
 
 _RECEIVER = """

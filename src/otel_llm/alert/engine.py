@@ -14,15 +14,16 @@ from typing import Final
 import msgspec
 
 from otel_llm import boundary, supervisor
-from otel_llm.alert import clock, schema
+from otel_llm.alert import clock, ruleset
 from otel_llm.alert.board import MOST
 from otel_llm.alert.judge import Change
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.processor import AlertProcessor, Intake
-from otel_llm.alert.schema import RuleSet
+from otel_llm.alert.ruleset import RuleSet
 from otel_llm.alert.signal import attempt
 from otel_llm.alert.tenure import Facts, Nobody, Outlet, Tenure, Watcher
 from otel_llm.alert.window import OTHER
+from otel_llm.gate import importing
 from otel_llm.ledger import Ledger
 from otel_llm.suppression import suppress_instrumentation
 
@@ -273,5 +274,10 @@ class Engine:
 
 
 def load_rules(file: Path | None, *, defaults: bool, webhook: str | None = None) -> Callable[[], RuleSet]:
-    """What `Engine` reads its rules with."""
+    """What `Engine` reads its rules with; what reads a file is loaded for who has one."""
+    if file is None and defaults and not webhook:
+        return ruleset.made
+    with importing.lock:
+        from otel_llm.alert import schema  # noqa: PLC0415
+
     return lambda: schema.load(file, defaults=defaults, webhook=webhook)

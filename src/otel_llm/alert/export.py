@@ -12,7 +12,7 @@ from otel_llm.alert import template
 from otel_llm.alert.exposition import Names, duration, number
 from otel_llm.alert.promql import CompileError, Expression, translate
 from otel_llm.alert.rule import NAME, Rule
-from otel_llm.alert.schema import RuleSet
+from otel_llm.alert.ruleset import RuleSet
 from otel_llm.document import Fault
 
 _FILTERS: Final = {

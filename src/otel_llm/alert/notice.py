@@ -1,17 +1,17 @@
-"""Room alert: who is to be told what, made from a rule file. No I/O, no clock."""
+"""Room alert: who is to be told what. No I/O, no clock. `routing` makes it from a rule file."""
 
 from collections.abc import Mapping, Sequence
 from math import floor
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from otel_llm.alert import receiver, route
-from otel_llm.alert.receiver import SHORTCUT, Receiver
 from otel_llm.alert.route import Inhibition, Route
 from otel_llm.alert.rule import NAME, Rule
-from otel_llm.document import Document, Fault
 from otel_llm.ledger import Message
+
+if TYPE_CHECKING:
+    from otel_llm.alert.receiver import Receiver  # without a rule file there is none, and so no need of the module
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         repeats: By alert name, how often its rule has it told again [s].
     """
 
-    receivers: Mapping[str, Receiver] = msgspec.field(default_factory=dict[str, Receiver])
+    receivers: "Mapping[str, Receiver]" = msgspec.field(default_factory=dict)
     root: Route = msgspec.field(default_factory=Route)
     inhibition: Inhibition = msgspec.field(default_factory=Inhibition)
     repeats: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
@@ -57,47 +57,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(
-    receivers: Sequence[tuple[Document, str, Mapping[str, Any]]],
-    written: tuple[Document, Mapping[str, Any]] | None,
-    inhibit: Sequence[tuple[str, str]],
-    rules: Sequence[Rule],
-    *,
-    environ: Mapping[str, str] | None = None,
-    webhook: str | None = None,
-) -> tuple[Plan, list[Fault]]:
-    """The plan, and every mistake.
+    receivers: Mapping[str, "Receiver"], root: Route, inhibit: Sequence[tuple[str, str]], rules: Sequence[Rule]
+) -> Plan:
+    """The plan for ``rules``.
 
     Args:
-        receivers: As written.
-        written: The route as written.
+        receivers: By name.
+        root: Of the routes.
         inhibit: Names of source and target.
         rules: In force.
-        environ: Where variables are looked up; ``None`` looks up none.
-        webhook: The setting ``alerts.webhook``.
     """
-    known, faults = receiver.interpret(receivers, environ)
-    always: list[str] = []
-    if webhook:
-        try:
-            extra = receiver.shortcut(webhook)
-        except ValueError:
-            where = "setting alerts.webhook"
-            faults.append(Fault(where=where, expected="a URL such as https://HOST/PATH", found="another text"))
-        else:
-            if SHORTCUT in known:
-                hint = "another name for the one in the file"
-                faults.append(Fault(where="setting alerts.webhook", expected="one receiver", found="two", hint=hint))
-            known[SHORTCUT] = extra
-            always.append(SHORTCUT)
-    names = [name for name in known if name not in always]
-    # A route may name a receiver that was left out for a mistake of its own; that is told once, not twice.
-    named = [str(values.get("name")) for _, _, values in receivers]
-    root, wrong = route.interpret(written, [*names, *named], always)
-    own = {rule.name: frozenset(rule.labels) for rule in rules}
-    made = Plan(
-        receivers=known,
+    return Plan(
+        receivers=receivers,
         root=root,
-        inhibition=Inhibition(pairs=frozenset(inhibit), own=own),
+        inhibition=Inhibition(pairs=frozenset(inhibit), own={rule.name: frozenset(rule.labels) for rule in rules}),
         repeats={rule.name: rule.repeat_interval for rule in rules},
     )
-    return made, faults + wrong

@@ -13,11 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from otel_llm import semconv
-from otel_llm.alert import notice, template
-from otel_llm.alert.notice import Plan
+from otel_llm.alert import routing, template
 from otel_llm.alert.overlay import CONDITION, MEASURED, SLO, Overlay
 from otel_llm.alert.pick import Draft, Pick, WrongError
 from otel_llm.alert.rule import NAME, REASON, SCOPE, Condition, Group, Rule, Slo, label_name
+from otel_llm.alert.ruleset import MADE, RuleSet
 from otel_llm.alert.signal import STATS, Signal
 from otel_llm.document import Document, Fault, did_you_mean, parse, quote, read
 
@@ -51,28 +51,6 @@ _OPS: Final = (">", ">=", "<", "<=")
 _RESERVED_LABELS: Final = frozenset({NAME, REASON, SCOPE, "alertstate"})
 
 
-class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rule files say.
-
-    Attributes:
-        rules: Those that stand, in the files' order.
-        receivers: As written.
-        route: As written.
-        plan: Who is told what: what `notice` makes of them.
-        inhibit: Pairs of source and target.
-        faults: Every mistake, by file and line.
-        documents: The files, for the lines of what is read elsewhere.
-    """
-
-    rules: tuple[Rule, ...] = ()
-    receivers: tuple[tuple[Document, str, Mapping[str, Any]], ...] = ()
-    route: tuple[Document, Mapping[str, Any]] | None = None
-    inhibit: tuple[tuple[str, str], ...] = ()
-    plan: Plan = msgspec.field(default_factory=Plan)
-    faults: tuple[Fault, ...] = ()
-    documents: tuple[Document, ...] = ()
-
-
 def shipped() -> Document:
     """The rules that come with the distribution, as `rewrite` has made them from the file that people read.
 
@@ -82,11 +60,14 @@ def shipped() -> Document:
     return Document(name=SHIPPED, values=said["values"], lines=said["lines"])
 
 
-def rewrite() -> bytes:
-    """What `shipped` reads, made from the YAML file; ``docs/generate_reference.py`` keeps it."""
+def rewrite() -> dict[str, bytes]:
+    """What `shipped` and `ruleset.made` read, by file name; ``docs/generate_reference.py`` makes them of the YAML."""
     document = Document(name=SHIPPED)
     parse(files("otel_llm.alert").joinpath(SHIPPED).read_bytes(), document)
-    return msgspec.json.encode({"values": document.values, "lines": document.lines}) + b"\n"
+    rules = interpret([document])
+    written = {"values": document.values, "lines": document.lines}
+    made = {"rules": rules.rules, "inhibit": rules.inhibit}
+    return {REWRITTEN: msgspec.json.encode(written) + b"\n", MADE: msgspec.json.encode(made) + b"\n"}
 
 
 def load(
@@ -139,7 +120,7 @@ class _Maker:
                 if rule is not None:
                     rules.append(rule)
         receivers, route, inhibit = self._overlay.receivers, self._overlay.route, self._inhibit()
-        plan, faults = notice.plan(receivers, route, inhibit, rules, environ=environ, webhook=webhook)
+        plan, faults = routing.plan(receivers, route, inhibit, rules, environ=environ, webhook=webhook)
         self._overlay.faults += faults
         return RuleSet(
             rules=tuple(rules),

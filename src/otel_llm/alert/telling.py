@@ -20,7 +20,10 @@ _SERIOUS: Final = frozenset({"critical", "error", "page"})
 class Counting(Protocol):
     """An outlet that counts."""
 
-    counts: dict[tuple[str, str], int]
+    @property
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """Messages by receiver and outcome."""
+        ...
 
 
 def emit(told: Sequence[tuple[Change, Message]]) -> None:

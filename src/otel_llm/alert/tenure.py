@@ -18,7 +18,7 @@ from otel_llm.alert.judge import Change, Judge, Rest
 from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.notice import Plan
 from otel_llm.alert.rule import NAME, SCOPE, Group
-from otel_llm.alert.schema import RuleSet
+from otel_llm.alert.ruleset import RuleSet
 from otel_llm.alert.state import Alert
 from otel_llm.alert.window import FINE, SLOT, Slot
 from otel_llm.ledger import PAGE, Kept, Ledger, LedgerMovedError, Message, Row, Shared

@@ -6,7 +6,7 @@ import click
 
 from otel_llm import config
 from otel_llm.alert import schema
-from otel_llm.alert.schema import RuleSet
+from otel_llm.alert.ruleset import RuleSet
 from otel_llm.cli import options
 from otel_llm.document import Fault
 
