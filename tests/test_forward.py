@@ -155,7 +155,7 @@ def test_a_forked_child_takes_over_when_its_parent_is_killed(application, backen
     process.stdin.flush()
     assert process.wait(10) == -9
     try:
-        wait_for(lambda: len(received(backend)) == 3, 10)
+        wait_for(lambda: len(received(backend)) == 3, 30)
     finally:
         os.kill(child, signal.SIGKILL)
     assert sorted(received(backend)) == sorted(stored(tmp_path))

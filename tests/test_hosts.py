@@ -364,7 +364,7 @@ def assert_next_sends_the_rest(place, backend, wanted):
     with subprocess.Popen(command, env=place.environ, cwd=HERE, stdin=subprocess.PIPE) as process:
         assert settled(wanted, lambda: set(delivered(backend)) & wanted) == wanted
         process.stdin.close()
-        process.wait(EXIT_WITHIN)
+        process.wait(TOLD_WITHIN)
     assert_all_stored_once(place, len(wanted) + PROGRAMS["stay"])
 
 

@@ -9,7 +9,8 @@ from conformance import matrix, shapes, table
 
 CELLS = [cell for client in shapes.CLIENTS for cell in shapes.cells(client)]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+"""Whoever comes first waits for the whole run."""
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from parts.waiting import wait_for
 
 MEMBER = Path(__file__).with_name("member.py")
 RULE = "window: 20s, threshold: 0.5, min_samples: 6, for: 1s, keep_firing_for: 0s, cooldown: 0s"
-EXIT_WITHIN = 3.0
-"""Two seconds, and what the interpreter takes on a machine that is shared [s]."""
+EXIT_WITHIN = 6.0
+"""Two seconds, and what the interpreter takes on a machine that is shared [s]; who waits for Redis takes longer."""
 
 LEASE = "otel_llm:{chat/default}:lease"
 PREFIX = "otel_llm:{chat/default}:"
