@@ -158,6 +158,12 @@ def _rss() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _anonymous() -> int:
+    """What of it is this process's alone, and no page of a library that others may share [B]."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
+
+
 def _measure_memory(calls: int, streams: int) -> dict[str, int]:
     """Resident memory after a few calls, and what it grows by over ``calls`` calls and ``streams`` left streams [B]."""
     client = openai.OpenAI(api_key="k", max_retries=0, http_client=httpx2.Client(transport=Transport()))
@@ -172,12 +178,13 @@ def _measure_memory(calls: int, streams: int) -> dict[str, int]:
 
     call(500)
     leave(50)
-    first = _rss()
+    first, own = _rss(), _anonymous()
     call(calls)
     called = _rss()
     leave(streams)
     time.sleep(1)
-    return {"rss": first, "growth_calls": called - first, "growth_streams": _rss() - called}
+    left = _rss() - called
+    return {"rss": first, "anonymous": own, "growth_calls": called - first, "growth_streams": left}
 
 
 PAUSE = 0.25
