@@ -4,14 +4,14 @@ import math
 
 import pytest
 from opentelemetry.context import Context
+from opentelemetry.sdk.metrics import ExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics import Histogram as Kind
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import DropAggregation, View
+from opentelemetry.sdk.metrics.view import DropAggregation, ExponentialBucketHistogramAggregation, SumAggregation, View
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from otel_llm.record import histogram
-from otel_llm.record.histogram import Histogram
+from otel_llm.record.histogram import Origin, Series
 
 KEY = (("gen_ai.request.model", "m"), ("server.address", "localhost"))
 OTHER = (("gen_ai.request.model", "n"),)
@@ -23,16 +23,22 @@ CONTEXT = set_span_in_context(
 class Both:
     """The same records by the SDK's door and by ours, side by side in one provider."""
 
-    def __init__(self, *temporalities, views=()):
+    def __init__(self, *temporalities, views=(), **more):
         self.readers = [InMemoryMetricReader({Kind: one}) for one in temporalities]
-        self.provider = MeterProvider(self.readers, views=views, shutdown_on_exit=False)
+        self.provider = MeterProvider(self.readers, views=views, shutdown_on_exit=False, **more)
         meter = self.provider.get_meter("test")
         self._slow = meter.create_histogram("slow", explicit_bucket_boundaries_advisory=[1, 10])
-        self._swift = Histogram(meter.create_histogram("swift", explicit_bucket_boundaries_advisory=[1, 10]))
+        self._swift = meter.create_histogram("swift", explicit_bucket_boundaries_advisory=[1, 10])
+        self.series = {}
 
     def record(self, value, key, context=CONTEXT):
-        self._slow.record(value, dict(key), context)
-        self._swift.record(value, key, context)
+        self.record_all([(value, context)], key)
+
+    def record_all(self, told, key):
+        for value, context in told:
+            self._slow.record(value, dict(key), context)
+        series = self.series.setdefault(key, Series(self._swift, key))
+        series.record([(value, Origin(context)) for value, context in told])
 
     def points(self, reader):
         """Points by instrument, without their times."""
@@ -74,6 +80,51 @@ def test_points_and_exemplars_are_those_of_the_public_door_collection_by_collect
             assert told["swift"] == told["slow"]
             assert len(told["swift"]) == 2
     assert len(short_way) == 3 * 8 - 2
+
+
+def _span(number, flags=TraceFlags.SAMPLED):
+    context = SpanContext(7, number, is_remote=False, trace_flags=TraceFlags(flags))
+    return set_span_in_context(NonRecordingSpan(context))
+
+
+@pytest.mark.parametrize("temporality", [CUMULATIVE, DELTA])
+def test_many_at_once_are_what_they_are_one_by_one(temporality, short_way):
+    both = Both(temporality)
+    told = [(0.5, _span(1)), (5, _span(2)), (0.7, _span(3)), (5.5, _span(4, 0)), (100, _span(5, 0)), (0.1, Context())]
+    for _ in range(3):
+        both.record_all(told, KEY)
+        points = both.points(both.readers[0])
+        assert points["swift"] == points["slow"]
+        [(_, _, exemplars)] = points["swift"]
+        assert [span for _, _, span in exemplars] == [3, 2]
+    assert len(short_way) == 3
+
+
+@pytest.mark.parametrize("aggregation", [ExponentialBucketHistogramAggregation(), SumAggregation()])
+def test_another_aggregation_of_the_users_gets_what_the_public_door_gives_it(aggregation):
+    both = Both(CUMULATIVE, views=[View(instrument_name="*", aggregation=aggregation)])
+    for _ in range(2):
+        both.record_all([(1, _span(1)), (5, _span(2))], KEY)
+    [metrics] = both.readers[0].get_metrics_data().resource_metrics[0].scope_metrics
+    [slow, swift] = (
+        [point.sum if hasattr(point, "sum") else point.value for point in one.data.data_points]
+        for one in metrics.metrics
+    )
+    assert slow == swift == [12]
+
+
+def test_a_filter_of_the_users_own_is_asked_of_each_value(short_way):
+    class Large(ExemplarFilter):
+        def should_sample(self, value, *_):
+            return value > 3
+
+    both = Both(CUMULATIVE, exemplar_filter=Large())
+    for value in (5, 1, 4, 2):
+        both.record(value, KEY)
+    told = both.points(both.readers[0])
+    assert told["swift"] == told["slow"]
+    assert [value for _, _, exemplars in told["swift"] for value, _, _ in exemplars] == [4]
+    assert short_way == []
 
 
 def test_outside_of_a_span_there_is_no_exemplar():
@@ -122,8 +173,7 @@ def test_what_the_sdk_refuses_is_refused(value, short_way):
     assert short_way == []
 
 
-def test_beyond_the_sdks_series_all_else_is_one(monkeypatch):
-    monkeypatch.setattr(histogram, "_MOST", 10)
+def test_beyond_the_sdks_series_all_else_is_one():
     both = Both(CUMULATIVE)
     for _ in range(2):
         for number in range(2100):
@@ -131,12 +181,11 @@ def test_beyond_the_sdks_series_all_else_is_one(monkeypatch):
     told = both.points(both.readers[0])
     assert told["swift"] == told["slow"]
     assert sum(counted[0] for _, counted, _ in told["swift"]) == 4200
-    assert len(both._swift._known) == 10
 
 
 def test_an_sdk_that_keeps_its_aggregations_elsewhere_is_recorded_by_its_public_door(monkeypatch, short_way):
     monkeypatch.setattr(histogram, "_trusted", {})
-    monkeypatch.setattr(histogram, "_find", lambda *_: None)
+    monkeypatch.setattr(histogram, "_places", lambda _series: iter(()))
     both = Both(CUMULATIVE)
     both.record(1, KEY)
     both.record(2, KEY)
@@ -165,7 +214,6 @@ def test_an_instrument_of_no_sdk_is_recorded_by_its_public_door():
             self.records.append(given)
 
     foreign = Foreign()
-    mine = Histogram(foreign)
-    mine.record(1, KEY, CONTEXT)
-    mine.record(2, KEY, CONTEXT)
+    mine = Series(foreign, KEY)
+    mine.record([(1, Origin(CONTEXT)), (2, Origin(CONTEXT))])
     assert foreign.records == [(1, dict(KEY), CONTEXT), (2, dict(KEY), CONTEXT)]

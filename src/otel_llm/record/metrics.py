@@ -12,25 +12,21 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
 from opentelemetry.context import Context, get_current
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call
 from otel_llm.record import cost, queues
 from otel_llm.record.head import Head
-from otel_llm.record.histogram import Histogram
 from otel_llm.record.limits import Key, Limits, Said
+from otel_llm.record.tally import MOST, Ended, Instruments, Tally
 from otel_llm.record.transport import reaper
 
-_Ended = tuple[Call, float, Context, bool]
-"""What `ClientMetrics.record` is given."""
-
-_MAX_SERIES: Final = 2000
 _MOST_WAITING: Final = 4096
 """Finished calls that wait to be measured; beyond, whoever ends one measures the oldest."""
 
@@ -46,12 +42,6 @@ _REST: Final = 0.002
 
 _PATIENCE: Final = 1.0
 """How long a reader waits for a call that is being measured [s]."""
-
-_OVERFLOW: Final[Key] = ((semconv.METRIC_OVERFLOW, True),)
-
-
-_INPUT: Final = (semconv.TOKEN_TYPE, semconv.TOKEN_TYPE_INPUT)
-_OUTPUT: Final = (semconv.TOKEN_TYPE, semconv.TOKEN_TYPE_OUTPUT)
 
 _OF_REQUESTS: Final = (semconv.RATELIMIT_TYPE, semconv.RATELIMIT_TYPE_REQUESTS)
 _OF_TOKENS: Final = (semconv.RATELIMIT_TYPE, semconv.RATELIMIT_TYPE_TOKENS)
@@ -73,42 +63,40 @@ class ClientMetrics:
 
     def __init__(self, meter: Meter) -> None:
         self._pid = os.getpid()
-        self._ended: deque[_Ended] = deque()
+        self._ended: deque[Ended] = deque()
         self._asked = False
         self._measuring = threading.Lock()
         self._lock = threading.Lock()
-        self._operations: dict[Key, int] = {}
         self._active: dict[Key, int] = {}
-        self._spent: dict[Key, float] = {}
 
         def histogram(name: str, *, unit: str, description: str, boundaries: Sequence[float]) -> Histogram:
-            made = meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=boundaries)
-            return Histogram(made)
+            return meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=boundaries)
 
-        self._duration = histogram(
+        duration = histogram(
             semconv.METRIC_OPERATION_DURATION,
             unit=semconv.UNIT_SECONDS,
             description="Time from the request to the end of its answer.",
             boundaries=semconv.DURATION_BUCKETS,
         )
-        self._tokens = histogram(
+        tokens = histogram(
             semconv.METRIC_TOKEN_USAGE,
             unit=semconv.UNIT_TOKENS,
             description="Tokens of an inference, as the provider reported them.",
             boundaries=semconv.TOKEN_BUCKETS,
         )
-        self._first_chunk = histogram(
+        first_chunk = histogram(
             semconv.METRIC_TIME_TO_FIRST_CHUNK,
             unit=semconv.UNIT_SECONDS,
             description="Time from the request to the first message of its stream.",
             boundaries=semconv.TIME_TO_FIRST_CHUNK_BUCKETS,
         )
-        self._per_token = histogram(
+        per_token = histogram(
             semconv.METRIC_TIME_PER_OUTPUT_TOKEN,
             unit=semconv.UNIT_SECONDS,
             description="Time per output token after the first.",
             boundaries=semconv.TIME_PER_OUTPUT_TOKEN_BUCKETS,
         )
+        self._tally = Tally(Instruments(duration, tokens, first_chunk, per_token))
         meter.create_observable_counter(
             semconv.METRIC_OPERATIONS,
             [self._observe_operations],
@@ -160,7 +148,7 @@ class ClientMetrics:
         """An inference of ``key`` is in flight."""
         with self._lock:
             number = self._active.get(key, 0)
-            if number or key in self._active or len(self._active) < _MAX_SERIES:
+            if number or key in self._active or len(self._active) < MOST:
                 self._active[key] = number + 1
 
     def end(self, key: Key) -> None:
@@ -183,7 +171,7 @@ class ClientMetrics:
         ended = self._ended
         ended.append((call, duration, context, shared))
         if len(ended) > _MOST_WAITING:
-            self._measure_oldest()
+            self._measure_some(1)
         if not self._asked:
             self._asked = True
             reaper.attend()
@@ -195,10 +183,10 @@ class ClientMetrics:
         self._asked = False
         if self._pid != os.getpid():
             self._begin_anew()
-        for number in range(1, len(self._ended) + 1):
-            self._measure_oldest()
-            if not number % _AT_ONCE:
+        for start in range(0, len(self._ended), _AT_ONCE):
+            if start:
                 reaper.rest(_REST)
+            self._measure_some()
 
     def give_up(self) -> None:
         """A fault of ours ended a turn; the next call asks for another."""
@@ -210,63 +198,27 @@ class ClientMetrics:
             self._begin_anew()
         if not self._ended and not self._measuring.locked():
             return
-        for _ in range(len(self._ended) + 1):  # one more: what another thread has in its hands
-            self._measure_oldest()
+        for _ in range(len(self._ended) // _AT_ONCE + 2):  # one more: what another thread has in its hands
+            self._measure_some()
 
     def _begin_anew(self) -> None:
         """In a forked child: what waits is its parent's to measure."""
         self._ended, self._asked, self._measuring = deque(), False, threading.Lock()
         self._pid = os.getpid()
 
-    def _measure_oldest(self) -> None:
+    def _measure_some(self, most: int = _AT_ONCE) -> None:
+        """Measure the oldest that wait, those of a series together."""
         if self._measuring.acquire(timeout=_PATIENCE):
             try:
-                self._measure(*self._ended.popleft())
-            except IndexError:
-                pass
+                self._tally.measure([self._ended.popleft() for _ in range(min(most, len(self._ended)))])
             except Exception as error:  # noqa: BLE001 - the boundary
                 boundary.swallow("record.metrics", error)
             finally:
                 self._measuring.release()
 
-    def _measure(self, call: Call, duration: float, context: Context, shared: bool) -> None:  # noqa: FBT001 - as it was put down
-        key = _key(call)
-        self._count(key, resend=bool(call.resend_count))
-        if call.cost is not None:
-            self._spend(key, call.cost, call.cost_currency)
-        if call.time_per_output_token is not None:
-            self._per_token.record(call.time_per_output_token, key, context)
-        if not shared:
-            return
-        if call.usage_source == semconv.USAGE_SOURCE_PROVIDER:
-            if call.input_tokens is not None:
-                self._tokens.record(call.input_tokens, (*key, _INPUT), context)
-            if call.output_tokens is not None:
-                self._tokens.record(call.output_tokens, (*key, _OUTPUT), context)
-        if call.time_to_first_chunk is not None:
-            self._first_chunk.record(call.time_to_first_chunk, key, context)
-        if call.error_type is not None:
-            key = (*key, (semconv.ERROR_TYPE, call.error_type))
-        self._duration.record(duration, key, context)
-
-    def _spend(self, named: Key, amount: float, currency: str | None) -> None:
-        money = (semconv.COST_CURRENCY, currency)
-        key: Key = (*named, money)
-        with self._lock:
-            if key not in self._spent and len(self._spent) >= _MAX_SERIES:
-                key = (*_OVERFLOW, money)
-            self._spent[key] = self._spent.get(key, 0.0) + amount
-
     def waited(self, name: str, seconds: float) -> None:
         """Measure a wait in the queue ``name``, of ``seconds`` [s]."""
-        self._queue_wait.record(seconds, ((semconv.QUEUE_NAME, name),), get_current())
-
-    def _count(self, named: Key, *, resend: bool) -> None:
-        key: Key = (*named, (semconv.RESEND, resend))
-        with self._lock:
-            if key not in self._operations and len(self._operations) >= _MAX_SERIES:
-                key = _OVERFLOW
-            self._operations[key] = self._operations.get(key, 0) + 1
+        self._queue_wait.record(seconds, {semconv.QUEUE_NAME: name}, get_current())
 
     def hear(self, named: Key, head: Head, at: float) -> None:
         """Take what an answer's head says of rate limits.
@@ -296,39 +248,28 @@ class ClientMetrics:
     def _observe_operations(self, _options: CallbackOptions) -> Iterable[Observation]:
         with boundary.guard("metrics.observe"):
             self.measure()
-            return self._observe(self._operations)
+            return _observed(self._tally.operations())
         return ()
 
     def _observe_active(self, _options: CallbackOptions) -> Iterable[Observation]:
         with boundary.guard("metrics.observe"):
             self.measure()
-            return self._observe(self._active)
+            with self._lock:
+                return _observed(list(self._active.items()))
         return ()
 
     def _observe_spent(self, _options: CallbackOptions) -> Iterable[Observation]:
         with boundary.guard("metrics.observe"):
             self.measure()
-            return self._observe(self._spent)
+            return _observed(self._tally.spent())
         return ()
 
-    def _observe(self, table: Mapping[Key, float]) -> Iterable[Observation]:
-        with self._lock:
-            series = list(table.items())
-        return [Observation(value, dict(key)) for key, value in series]
+
+def _observed(series: Iterable[tuple[Key, float]]) -> list[Observation]:
+    return [Observation(value, dict(key)) for key, value in series]
 
 
-def _key(call: Call) -> Key:
-    """The allow-list: what names a series of a finished call. Each more costs every call three times over."""
-    named = (
-        (semconv.OPERATION_NAME, call.operation),
-        (semconv.PROVIDER_NAME, call.provider),
-        (semconv.REQUEST_MODEL, call.request_model),
-        (semconv.SERVER_ADDRESS, call.server_address),
-    )
-    return tuple([pair for pair in named if pair[1] is not None])
-
-
-@functools.lru_cache(_MAX_SERIES)
+@functools.lru_cache(MOST)
 def identity(operation: str, provider: str | None, model: str | None) -> Key:
     """What names a series before any answer is known."""
     named = ((semconv.OPERATION_NAME, operation), (semconv.PROVIDER_NAME, provider), (semconv.REQUEST_MODEL, model))
