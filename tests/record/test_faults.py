@@ -139,6 +139,14 @@ DAMAGED = "what it cannot inflate counts as a damaged body, which is no fault of
 TRIED = "tries out a way round the SDK, which is not taken where that fails"
 UNCOUNTED = {
     "shortcut:_agree": TRIED,
+    **{
+        f"record.spans:{name}": TRIED
+        for name in (
+            *("_agree", "_around", "_filled", "_same", "_twin", "_Pattern.__init__", "_Pattern.begin"),
+            *("_Pattern.fits", "_Pattern._make", "_Twins.__init__", "_Twins.should_sample"),
+            *("_Twins.generate_span_id", "_Twins.generate_trace_id", "_Twins.is_trace_id_random", "_Twins.on_start"),
+        )
+    },
     "record.framing:_unreadable": DAMAGED,
     "record.framing:_zlib.<locals>.<lambda>": DAMAGED,
     "record.framing:_deflate.<locals>.inflate": DAMAGED,
@@ -264,6 +272,7 @@ UNREACHED = {
     "record.tariff:_rate": ELSEWHERE,
     "record.histogram:_leads_there": ONCE,
     "record.histogram:_agree": ONCE,
+    "record.histogram:_contexts": ONCE,
     "record.histogram:_points": ONCE,
     "record.histogram:_told": ONCE,
     "record.metrics:ClientMetrics.give_up": SUPERVISED,

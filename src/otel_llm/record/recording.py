@@ -34,6 +34,7 @@ from otel_llm.record.price import Stay
 from otel_llm.record.reading import INFLATED, Reading
 from otel_llm.record.registry import Registry
 from otel_llm.record.settings import Config, CostConfig
+from otel_llm.record.spans import Spans
 from otel_llm.record.transport import ignore
 from otel_llm.redaction import scrub
 from otel_llm.suppression import is_instrumentation_enabled
@@ -123,6 +124,7 @@ class Recorder:
         self.open: set[Closing] = set()
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
+        self.spans = Spans(self.tracer)
         with boundary.guard("record.peers"):
             peers.watch(tracer_provider or trace.get_tracer_provider())
         if meter_provider is None:
@@ -254,14 +256,17 @@ class Recording:
     def _start_span(self, parent: Context, previous: _Sent | None) -> Span:
         opening, attempt = self._opening, self._attempt
         name, attributes = _start(opening.operation, opening.provider, opening.model, attempt.host, attempt.port)
-        span = self._recorder.tracer.start_span(
-            name,
-            context=parent,
-            kind=SpanKind.CLIENT,
-            attributes=attributes.copy(),  # a sampler may change them
-            links=(Link(previous.span),) if previous else (),
-            start_time=self._started_ns,
-        )
+        if previous is None:
+            span = self._recorder.spans.begin(name, parent, attributes, self._started_ns)
+        else:
+            span = self._recorder.tracer.start_span(
+                name,
+                context=parent,
+                kind=SpanKind.CLIENT,
+                attributes=attributes.copy(),  # a sampler may change them
+                links=(Link(previous.span),),
+                start_time=self._started_ns,
+            )
         try:
             peers.begin(span, self._started_ns)
         except Exception as error:  # noqa: BLE001 - the boundary
