@@ -13,7 +13,7 @@ def head(status=200, **lines):
 
 def test_an_empty_head_says_nothing():
     one = head()
-    assert one.told() == {"status_code": 200}
+    assert one.tell({}) == {"status_code": 200}
     assert (one.content_type, one.content_encoding, one.provider) == ("", "", None)
 
 
@@ -134,4 +134,4 @@ def test_a_reset_that_is_a_date_is_held_against_the_answers_own(said, seconds):
 
 
 def test_a_reset_is_no_attribute_of_a_call():
-    assert head(x_ratelimit_reset_tokens="1s").told() == {"status_code": 200}
+    assert head(x_ratelimit_reset_tokens="1s").tell({}) == {"status_code": 200}

@@ -62,11 +62,12 @@ def draw_up(opening: Opening, attempt: Attempt, head: Head | None, reading: Read
         "request_model": opening.model,
         "server_address": attempt.host,
         "server_port": attempt.port,
-        "resend_count": attempt.resend_count,
-        "backoff": attempt.backoff,
         "outcome": outcome,
-        "error_type": error_type,
     }
+    if error_type is not None:
+        told["error_type"] = error_type
+    if attempt.resend_count is not None:
+        told["resend_count"], told["backoff"] = attempt.resend_count, attempt.backoff
     if end.sent_at is not None:
         told["connection_wait"] = max(0.0, end.sent_at - attempt.started_at)
     if head is not None:
@@ -100,7 +101,7 @@ def _judge_reading(reading: Reading, end: End) -> tuple[str | None, str | None]:
 
 
 def _add_head(told: dict[str, Any], head: Head) -> None:
-    told.update(head.told())
+    head.tell(told)
     if head.input_tokens is not None or head.output_tokens is not None:
         told["usage_source"] = semconv.USAGE_SOURCE_PROVIDER
     if head.provider is not None:
@@ -120,9 +121,9 @@ def _add_reading(told: dict[str, Any], reading: Reading) -> None:
     facts = reading.facts
     if facts.provider is not None:
         _name_better(told, facts.provider)
-    told.update(facts.told())
+    facts.tell(told)
     if facts.finish:
-        told["finish_reasons"] = tuple(reason for _, reason in sorted(facts.finish.items()))
+        told["finish_reasons"] = tuple([facts.finish[index] for index in sorted(facts.finish)])
     if facts.input_tokens is not None or facts.output_tokens is not None:
         told["usage_source"] = semconv.USAGE_SOURCE_PROVIDER
     elif _may_be_estimated(told) and reading.output_chunks is not None:

@@ -20,8 +20,9 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from otel_llm import boundary, semconv
 from otel_llm.calls import Call, Value
 from otel_llm.record import peers, queues, recording, transport
-from otel_llm.record.metrics import identity
+from otel_llm.record.limits import Key
 from otel_llm.record.price import Stay
+from otel_llm.record.tally import identity
 from otel_llm.redaction import scrub
 
 if TYPE_CHECKING:
@@ -50,14 +51,13 @@ class ManualCall:
         self._span: Span = trace.INVALID_SPAN
         self._recorder: recording.Recorder | None = None
         self._token: Token[Context] | None = None
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self._started_at = 0.0
         self._started_ns = 0
         self._first_token_at: float | None = None
         self._once = [True]
-        self._counted: list[bool] = []
         self._is_outer = False
-        self._key: tuple[Any, ...] = ()
+        self.key: Key = ()
         self._stay: Stay | None = None
         self._stayed: float | None = None
         self._content: Told | None = None
@@ -193,12 +193,10 @@ class ManualCall:
             if waited is not None:
                 self._said["queue_name"], self._said["queue_wait"] = waited
             recorder = transport.recorder()
-            self._key = identity(self._known.operation, self._known.provider, self._known.request_model)
+            self.key = identity(self._known.operation, self._known.provider, self._known.request_model)
             self._span = self._open(recorder)
             self._recorder = recorder
             recorder.open.add(self)
-            recorder.metrics.begin(self._key)
-            self._counted.append(True)
             if recorder.costs is not None and self._known.provider in recorder.costs.OWN_SERVERS:
                 self._stay = recorder.costs.stay(None, None, self._started_at)
 
@@ -219,15 +217,13 @@ class ManualCall:
             return
         if self._recorder is not None:
             self._recorder.open.discard(self)
-        if self._pid != os.getpid():
+        if self.pid != os.getpid():
             return  # a forked child's copy: the call is its parent's to end
         ended_at = time.perf_counter()
         try:
             with boundary.guard("client.end"):
                 self._conclude(error, ended_at)
         finally:
-            with boundary.guard("client.metrics"):
-                self._uncount()
             with boundary.ending(self):
                 self._close(self._started_ns + round((ended_at - self._started_at) * 1e9))
 
@@ -248,21 +244,10 @@ class ManualCall:
         self._once.clear()
         if self._recorder is not None:
             self._recorder.open.discard(self)
-        if self._pid != os.getpid():
+        if self.pid != os.getpid():
             return
-        with boundary.guard("client.metrics"):
-            self._uncount()
         if not self._is_outer and self._span.is_recording():
             self._span.end()
-
-    def _uncount(self) -> None:
-        """The call is in flight no more; once, and only if it was counted."""
-        try:
-            self._counted.pop()
-        except IndexError:
-            return
-        if self._recorder is not None:
-            self._recorder.metrics.end(self._key)
 
     def _conclude(self, error: BaseException | None, ended_at: float) -> None:
         recorder = self._recorder
@@ -288,7 +273,7 @@ class ManualCall:
             self._publish(whole)
             context = trace.set_span_in_context(self._span)
             shared = not peers.is_measured(self._span)
-            recorder.metrics.record(whole, ended_at - self._started_at, context, shared=shared)
+            recorder.metrics.record(whole, ended_at - self._started_at, context, self.key, shared=shared)
 
     def _describe(self, error: BaseException | None) -> str | None:
         """What went wrong, without secrets."""

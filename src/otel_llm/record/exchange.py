@@ -92,23 +92,33 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
     error_code: str | None = None
     error_message: str | None = None
 
-    def told(self) -> dict[str, Any]:
-        """What is known of the call, as fields of a `otel_llm.calls.Call`."""
-        said = {  # name by name: half of what a loop over names would take, at the end of every call
-            "response_model": self.response_model,
-            "response_id": self.response_id,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cache_read_input_tokens": self.cache_read_input_tokens,
-            "cache_creation_input_tokens": self.cache_creation_input_tokens,
-            "reasoning_output_tokens": self.reasoning_output_tokens,
-            "service_tier": self.service_tier,
-            "server_queue_time": self.server_queue_time,
-            "server_prefill_time": self.server_prefill_time,
-            "server_decode_time": self.server_decode_time,
-            "error_code": self.error_code,
-        }
-        return {name: value for name, value in said.items() if value is not None}
+    def tell(self, told: dict[str, Any]) -> dict[str, Any]:  # noqa: C901 - name by name: a third of what a loop takes
+        """Add what is known of the call to ``told``, fields of a `otel_llm.calls.Call`."""
+        if self.response_model is not None:
+            told["response_model"] = self.response_model
+        if self.response_id is not None:
+            told["response_id"] = self.response_id
+        if self.input_tokens is not None:
+            told["input_tokens"] = self.input_tokens
+        if self.output_tokens is not None:
+            told["output_tokens"] = self.output_tokens
+        if self.cache_read_input_tokens is not None:
+            told["cache_read_input_tokens"] = self.cache_read_input_tokens
+        if self.cache_creation_input_tokens is not None:
+            told["cache_creation_input_tokens"] = self.cache_creation_input_tokens
+        if self.reasoning_output_tokens is not None:
+            told["reasoning_output_tokens"] = self.reasoning_output_tokens
+        if self.service_tier is not None:
+            told["service_tier"] = self.service_tier
+        if self.server_queue_time is not None:
+            told["server_queue_time"] = self.server_queue_time
+        if self.server_prefill_time is not None:
+            told["server_prefill_time"] = self.server_prefill_time
+        if self.server_decode_time is not None:
+            told["server_decode_time"] = self.server_decode_time
+        if self.error_code is not None:
+            told["error_code"] = self.error_code
+        return told
 
 
 class Format(Protocol):

@@ -39,21 +39,28 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     input_tokens: int | None = None
     output_tokens: int | None = None
 
-    def told(self) -> dict[str, Any]:
-        """What it says of the call, as fields of a `otel_llm.calls.Call`."""
-        said = {
-            "status_code": self.status,
-            "limit_requests": self.limit_requests,
-            "limit_tokens": self.limit_tokens,
-            "remaining_requests": self.remaining_requests,
-            "remaining_tokens": self.remaining_tokens,
-            "retry_after": self.retry_after,
-            "server_queue_time": self.server_queue_time,
-            "server_decode_time": self.server_decode_time,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-        }
-        return {name: value for name, value in said.items() if value is not None}
+    def tell(self, told: dict[str, Any]) -> dict[str, Any]:
+        """Add what it says of the call to ``told``, fields of a `otel_llm.calls.Call`."""
+        told["status_code"] = self.status
+        if self.limit_requests is not None:
+            told["limit_requests"] = self.limit_requests
+        if self.limit_tokens is not None:
+            told["limit_tokens"] = self.limit_tokens
+        if self.remaining_requests is not None:
+            told["remaining_requests"] = self.remaining_requests
+        if self.remaining_tokens is not None:
+            told["remaining_tokens"] = self.remaining_tokens
+        if self.retry_after is not None:
+            told["retry_after"] = self.retry_after
+        if self.server_queue_time is not None:
+            told["server_queue_time"] = self.server_queue_time
+        if self.server_decode_time is not None:
+            told["server_decode_time"] = self.server_decode_time
+        if self.input_tokens is not None:
+            told["input_tokens"] = self.input_tokens
+        if self.output_tokens is not None:
+            told["output_tokens"] = self.output_tokens
+        return told
 
     @property
     def tells_limits(self) -> bool:

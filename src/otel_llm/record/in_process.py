@@ -115,14 +115,14 @@ class Inference(ManualCall):
         self._publish(call)
         if not peers.is_told_by_hand(outer):
             context, shared = trace.set_span_in_context(outer), not peers.is_measured(outer)
-            self._recorder.metrics.record(call, ended_at - self._started_at, context, shared=shared)
+            self._recorder.metrics.record(call, ended_at - self._started_at, context, self.key, shared=shared)
 
     def _describe(self, error: BaseException | None) -> str | None:
         return super()._describe(error) or self.facts.error_message
 
     def _tell(self, error: BaseException | None, ended_at: float) -> dict[str, Any]:
         facts = self.facts
-        self._said.update(facts.told())
+        facts.tell(self._said)
         if facts.finish:
             self._said["finish_reasons"] = tuple(reason for _, reason in sorted(facts.finish.items()))
         if self._chunks:

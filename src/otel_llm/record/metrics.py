@@ -7,14 +7,13 @@ What a call ends with is put down on its thread and measured on another, soon af
 first: the SDK's records take longer than the rest of the recording. A reader sees every call that ended before it.
 """
 
-import functools
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
@@ -24,7 +23,7 @@ from otel_llm.calls import Call
 from otel_llm.record import cost, queues
 from otel_llm.record.head import Head
 from otel_llm.record.limits import Key, Limits, Said
-from otel_llm.record.tally import MOST, Ended, Instruments, Tally
+from otel_llm.record.tally import Ended, Instruments, Tally
 from otel_llm.record.transport import reaper
 
 _MOST_WAITING: Final = 4096
@@ -58,6 +57,25 @@ _SATURATION: Final = (
 """Name, unit, field of `Saturation` and description of each gauge."""
 
 
+class Closing(Protocol):
+    """A call that has not ended, on the wire or told by hand.
+
+    Attributes:
+        pid: The process whose it is.
+    """
+
+    pid: int
+
+    @property
+    def key(self) -> Key:
+        """What names it while it is under way."""
+        ...
+
+    def close(self) -> None:
+        """End it, for nobody will read its answer any more."""
+        ...
+
+
 class ClientMetrics:
     """The instruments of one meter."""
 
@@ -67,7 +85,8 @@ class ClientMetrics:
         self._asked = False
         self._measuring = threading.Lock()
         self._lock = threading.Lock()
-        self._active: dict[Key, int] = {}
+        self.open: set[Closing] = set()
+        """Calls that have not ended."""
 
         def histogram(name: str, *, unit: str, description: str, boundaries: Sequence[float]) -> Histogram:
             return meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=boundaries)
@@ -144,32 +163,22 @@ class ClientMetrics:
             description="Errors of the instrumentation itself that were swallowed.",
         )
 
-    def begin(self, key: Key) -> None:
-        """An inference of ``key`` is in flight."""
-        with self._lock:
-            number = self._active.get(key, 0)
-            if number or key in self._active or len(self._active) < MOST:
-                self._active[key] = number + 1
-
-    def end(self, key: Key) -> None:
-        """An inference of ``key`` is in flight no more."""
-        with self._lock:
-            if key in self._active:
-                self._active[key] = max(0, self._active[key] - 1)
-
-    def record(self, call: Call, duration: float, context: Context, *, shared: bool = True) -> None:
+    def record(
+        self, call: Call, duration: float, context: Context, key: Key | None = None, *, shared: bool = True
+    ) -> None:
         """Measure a finished call.
 
         Args:
             call: What it was.
             duration: Start to end [s].
             context: Holds the call's span, for exemplars.
+            key: What named it while it was under way; ``None`` where that is what it says itself.
             shared: Also with the convention's instruments, which another instrumentation may record by itself.
         """
         if self._pid != os.getpid():
             self._begin_anew()
         ended = self._ended
-        ended.append((call, duration, context, shared))
+        ended.append((call, duration, context, shared, key))
         if len(ended) > _MOST_WAITING:
             self._measure_some(1)
         if not self._asked:
@@ -254,8 +263,8 @@ class ClientMetrics:
     def _observe_active(self, _options: CallbackOptions) -> Iterable[Observation]:
         with boundary.guard("metrics.observe"):
             self.measure()
-            with self._lock:
-                return _observed(list(self._active.items()))
+            here = os.getpid()  # a forked child has those of its parent as well
+            return _observed(self._tally.under_way([one.key for one in list(self.open) if one.pid == here]))
         return ()
 
     def _observe_spent(self, _options: CallbackOptions) -> Iterable[Observation]:
@@ -267,13 +276,6 @@ class ClientMetrics:
 
 def _observed(series: Iterable[tuple[Key, float]]) -> list[Observation]:
     return [Observation(value, dict(key)) for key, value in series]
-
-
-@functools.lru_cache(MOST)
-def identity(operation: str, provider: str | None, model: str | None) -> Key:
-    """What names a series before any answer is known."""
-    named = ((semconv.OPERATION_NAME, operation), (semconv.PROVIDER_NAME, provider), (semconv.REQUEST_MODEL, model))
-    return tuple((name, value) for name, value in named if value is not None)
 
 
 def _observe_depths(_options: CallbackOptions) -> Iterable[Observation]:

@@ -106,9 +106,10 @@ def part(span: Span, told: Told) -> None:
 def begin(span: Span, started_ns: int) -> None:
     """The tap began ``span`` of its own at ``started_ns`` [ns]."""
     above = _span_id(getattr(span, "parent", None))
-    sibling = _open_sibling(above)
-    if sibling is not None and semconv.SCOPE_NAME not in _state(sibling).scopes:
-        _supersede(sibling, span, semconv.SCOPE_NAME)
+    if _begun.get() is not None:
+        sibling = _open_sibling(above)
+        if sibling is not None and semconv.SCOPE_NAME not in _state(sibling).scopes:
+            _supersede(sibling, span, semconv.SCOPE_NAME)
     _told.set(_Own(span.get_span_context().span_id, above, started_ns))
 
 
@@ -117,8 +118,10 @@ def is_told_by_hand(span: Span) -> bool:
     return _scope(span) == semconv.SCOPE_NAME
 
 
-def is_measured(span: Span) -> bool:
-    """Whether somebody else records ``gen_ai.client.*`` metrics for the call of ``span``."""
+def is_measured(span: Span, *, own: bool = False) -> bool:
+    """Whether somebody else records ``gen_ai.client.*`` metrics for the call of ``span``, which may be our ``own``."""
+    if own and _STATE not in getattr(span, "__dict__", ()):  # as most are: nobody stands beside it
+        return False
     if _scope(span).startswith(_MEASURING_SCOPES):
         return True
     state = getattr(span, _STATE, None)

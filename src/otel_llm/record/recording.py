@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
@@ -29,12 +29,13 @@ from otel_llm.record.account import Attempt, End, draw_up
 from otel_llm.record.exchange import Format, Opening, Request
 from otel_llm.record.head import Head, read_head
 from otel_llm.record.limits import Key
-from otel_llm.record.metrics import ClientMetrics, identity
+from otel_llm.record.metrics import ClientMetrics
 from otel_llm.record.price import Stay
 from otel_llm.record.reading import INFLATED, Reading
 from otel_llm.record.registry import Registry
 from otel_llm.record.settings import Config, CostConfig
 from otel_llm.record.spans import Spans
+from otel_llm.record.tally import identity
 from otel_llm.record.transport import ignore
 from otel_llm.redaction import scrub
 from otel_llm.suppression import is_instrumentation_enabled
@@ -74,15 +75,10 @@ UNDER_WAY: Final = otel_context.create_key("otel_llm-under-way")
 A library that carries the request for another one, as aiohttp may for httpx, sees it there and leaves it alone.
 """
 
+_CURRENT: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+"""Under which key a context holds its span."""
+
 _last_sent: ContextVar[_Sent | None] = ContextVar("otel_llm_last_sent", default=None)
-
-
-class Closing(Protocol):
-    """A call that has not ended, on the wire or told by hand."""
-
-    def close(self) -> None:
-        """End it, for nobody will read its answer any more."""
-        ...
 
 
 Statement = Callable[[int | None], Mapping[str, Value]]
@@ -121,7 +117,6 @@ class Recorder:
         self.capture = _capture(config)
         self.costs = _costs(cost or CostConfig())
         self.stay = self.costs.stay if self.costs is not None and self.costs.override.gpu_hour else None
-        self.open: set[Closing] = set()
         self.clock = clock
         self.tracer = trace.get_tracer(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, tracer_provider)
         self.spans = Spans(self.tracer)
@@ -131,6 +126,7 @@ class Recorder:
             self.metrics = _global_metrics()
         else:
             self.metrics = ClientMetrics(meter_provider.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION))
+        self.open = self.metrics.open
 
     def price(self, call: Call, seconds: float | None = None, *, counted: bool = True) -> Call:
         """``call`` with what it cost; ``seconds`` is its share of its server's time [s]."""
@@ -194,9 +190,9 @@ class Recording:
     """
 
     __slots__ = (
-        *("_attempt", "_captured", "_counted", "_format", "_head", "_is_outer", "_key", "_once", "_opening"),
-        *("_path", "_pid", "_reading", "_recorder", "_sent_at", "_span", "_started_ns", "_statement"),
-        *("_stay", "_waited", "context", "left"),
+        *("_attempt", "_captured", "_format", "_head", "_is_outer", "_once", "_opening"),
+        *("_path", "_reading", "_recorder", "_sent_at", "_span", "_started_ns", "_statement"),
+        *("_stay", "_waited", "context", "left", "pid"),
     )
 
     def __init__(self, recorder: Recorder, request: Request, scheme: str, known: Format, opening: Opening) -> None:
@@ -204,7 +200,7 @@ class Recording:
         self._format = known
         self._opening = opening
         self._path = request.path
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self._once = [True]
         self._captured: Captured | None = None
         self._head: Head | None = None
@@ -222,26 +218,21 @@ class Recording:
             resend_count=resend_count,
             backoff=max(0.0, started_at - previous.ended_at) if previous else None,
         )
-        self._key = identity(opening.operation, opening.provider, opening.model)
         parent = otel_context.get_current()
         outer = peers.outer_span(parent) if parent else None
         self._is_outer = outer is not None
-        inner = otel_context.set_value(UNDER_WAY, self._once, parent)
         # Last, for a fault after it would leave a span that nobody ends.
         self._span = outer or self._start_span(parent, previous)
-        self.context = inner if outer else trace.set_span_in_context(self._span, inner)
-        self._counted: list[bool] = []
+        marked = {UNDER_WAY: self._once} if outer else {UNDER_WAY: self._once, _CURRENT: self._span}
+        self.context = Context({**parent, **marked})
         self._statement: Statement | None = None
         self._stay: Stay | None = None
-        where = "record.metrics"
-        try:  # one boundary for three: a `guard` each would cost as much as what they do
-            recorder.metrics.begin(self._key)
-            self._counted.append(True)
+        where = "record.cost"
+        try:  # one boundary for both: a `guard` each would cost as much as what they do
             if recorder.stay is not None:
-                where = "record.cost"
                 self._stay = recorder.stay(request.host, self._attempt.port, started_at)
+            where = "record.witness"
             if recorder.witness is not None:
-                where = "record.witness"
                 self._statement = recorder.witness(self._attempt.host, self._attempt.port)
         except Exception as error:  # noqa: BLE001 - the boundary
             boundary.swallow(where, error)
@@ -277,6 +268,11 @@ class Recording:
     def ended(self) -> bool:
         """Whether the call has ended."""
         return not self._once
+
+    @property
+    def key(self) -> Key:
+        """See `metrics.Closing`."""
+        return identity(self._opening.operation, self._opening.provider, self._opening.model)
 
     def enter(self) -> Token[Context]:
         """Make the span current, while the request is sent and no longer."""
@@ -365,20 +361,10 @@ class Recording:
             self._end(None)
         self._once.clear()
         self._recorder.open.discard(self)
-        if self._pid != os.getpid():
+        if self.pid != os.getpid():
             return
-        with boundary.guard("record.metrics"):
-            self._uncount()
         if not self._is_outer and self._span.is_recording():
             self._span.end()
-
-    def _uncount(self) -> None:
-        """The call is in flight no more; once, and only if it was counted."""
-        try:
-            self._counted.pop()
-        except IndexError:
-            return
-        self._recorder.metrics.end(self._key)
 
     def _end(self, outcome: str | None, error: BaseException | None = None) -> None:
         try:
@@ -386,7 +372,7 @@ class Recording:
         except IndexError:
             return
         self._recorder.open.discard(self)
-        if self._pid != os.getpid():
+        if self.pid != os.getpid():
             return  # a forked child's copy: the call is its parent's to end
         ended_at = self._recorder.clock()
         try:
@@ -394,13 +380,13 @@ class Recording:
         except Exception as fault:  # noqa: BLE001 - the boundary
             boundary.swallow("record.end", fault)
         finally:
-            with boundary.guard("record.metrics"):
-                self._uncount()
-            with boundary.guard("record.span"):
+            try:
                 if self._is_outer:
                     peers.part(self._span, self)
                 else:
                     self._span.end(self._started_ns + round((ended_at - self._attempt.started_at) * 1e9))
+            except Exception as fault:  # noqa: BLE001 - the boundary
+                boundary.swallow("record.span", fault)
 
     def _conclude(self, outcome: str | None, error: BaseException | None, ended_at: float) -> None:
         """Put what is known on the span and into the metrics."""
@@ -434,8 +420,9 @@ class Recording:
                 self._recorder.capture.publish(self._span, self._captured, reasons, call)
         try:
             if not (self._is_outer and peers.is_told_by_hand(self._span)):
-                shared = not peers.is_measured(self._span)
-                self._recorder.metrics.record(call, ended_at - self._attempt.started_at, self.context, shared=shared)
+                shared = not peers.is_measured(self._span, own=not self._is_outer)
+                lasted = ended_at - self._attempt.started_at
+                self._recorder.metrics.record(call, lasted, self.context, self.key, shared=shared)
         except Exception as fault:  # noqa: BLE001 - the boundary
             boundary.swallow("record.metrics", fault)
         self._remember(call, ended_at)

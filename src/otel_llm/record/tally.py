@@ -4,6 +4,8 @@ Calls are measured some at a time, those of a series together: what the SDK take
 paid once for all of them. `metrics` says when, and tells a reader what the rows hold.
 """
 
+import functools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -26,8 +28,8 @@ _OVERFLOW: Final[Key] = ((semconv.METRIC_OVERFLOW, True),)
 _INPUT: Final = (semconv.TOKEN_TYPE, semconv.TOKEN_TYPE_INPUT)
 _OUTPUT: Final = (semconv.TOKEN_TYPE, semconv.TOKEN_TYPE_OUTPUT)
 
-Ended = tuple[Call, float, Context, bool]
-"""A call, how long it took [s], a context with its span, and whether nobody else measures it."""
+Ended = tuple[Call, float, Context, bool, Key | None]
+"""A call, how long it took [s], a context with its span, whether nobody else measures it, and what named it before."""
 
 
 class Instruments(NamedTuple):
@@ -87,6 +89,7 @@ class Tally:
         self._instruments = instruments
         self._rows: dict[tuple[str | None, ...], _Row] = {}
         self._others = _Row(_OVERFLOW, instruments)
+        self._begun: dict[Key, None] = {}
 
     def measure(self, ended: Sequence[Ended]) -> None:
         """Count and record calls that ``ended``, in this order."""
@@ -103,12 +106,20 @@ class Tally:
         for series, some in found.items():
             series.record(some)
 
-    def _look_at(self, call: Call, duration: float, context: Context, shared: bool) -> list[tuple[Series, Measured]]:  # noqa: FBT001 - as it was put down
+    def _look_at(
+        self,
+        call: Call,
+        duration: float,
+        context: Context,
+        shared: bool,  # noqa: FBT001 - as it was put down
+        key: Key | None,
+    ) -> list[tuple[Series, Measured]]:
         """Count ``call``; what is to be recorded of it."""
         row = self._row(call.operation, call.provider, call.request_model, call.server_address)
         origin = Origin(context)
         told: list[tuple[Series, Measured]] = []
         self._count(row.counted, call)
+        self._note(identity(call.operation, call.provider, call.request_model) if key is None else key)
         if call.time_per_output_token is not None:
             told.append((row.per_token, (call.time_per_output_token, origin)))
         if shared:
@@ -142,6 +153,18 @@ class Tally:
         if call.cost is not None:
             row.spent[call.cost_currency] = row.spent.get(call.cost_currency, 0.0) + call.cost
 
+    def _note(self, key: Key) -> None:
+        """Calls named so have been under way: from now on a reader is told when there are none."""
+        if key not in self._begun and len(self._begun) < MOST:
+            self._begun[key] = None
+
+    def under_way(self, keys: Iterable[Key]) -> Iterator[tuple[Key, int]]:
+        """How many calls are under way, by series; ``keys`` are theirs."""
+        now = Counter(keys)
+        for key in now:
+            self._note(key)
+        return ((key, now[key]) for key in list(self._begun))
+
     def operations(self) -> Iterator[tuple[Key, int]]:
         """How many calls there were, by series."""
         for row in self._all():
@@ -161,6 +184,13 @@ class Tally:
     def _all(self) -> Iterable[_Row]:
         rows = list(self._rows.values())
         return [*rows, self._others] if self._others.first or self._others.resent else rows
+
+
+@functools.lru_cache(MOST)
+def identity(operation: str, provider: str | None, model: str | None) -> Key:
+    """What names a series before any answer is known."""
+    named = ((semconv.OPERATION_NAME, operation), (semconv.PROVIDER_NAME, provider), (semconv.REQUEST_MODEL, model))
+    return tuple((name, value) for name, value in named if value is not None)
 
 
 _NAMES: Final = (semconv.OPERATION_NAME, semconv.PROVIDER_NAME, semconv.REQUEST_MODEL, semconv.SERVER_ADDRESS)
