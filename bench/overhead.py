@@ -19,6 +19,9 @@ BATCHES = {"call": 40, "stream": 2, "async_call": 40, "async_stream": 2}
 
 AGAIN = "again"
 
+ARMS = [name for name in peers.PEERS if name != "sdk-configured"]
+"""All that does something in a call: ``sdk-floor`` is what anybody pays who uses the SDK's public API."""
+
 
 class Arm:
     """A process that does batches when it is its turn."""
@@ -76,7 +79,7 @@ def main() -> None:
     """Run the rounds and keep what they gave."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=150)
-    parser.add_argument("--arms", nargs="+", choices=list(peers.PEERS), default=list(peers.PEERS))
+    parser.add_argument("--arms", nargs="+", choices=list(peers.PEERS), default=ARMS)
     asked = parser.parse_args()
     load = results.load()
     arms = {name: Arm(name) for name in dict.fromkeys(("none", AGAIN, *asked.arms))}

@@ -76,18 +76,33 @@ def _sdk_floor() -> None:
     end: dict[str, Any] = {f"floor.end.{number}": number for number in range(11)}
     named = {f"floor.name.{number}": "value" for number in range(4)}
     send = httpx2.Client._send_single_request  # noqa: SLF001 - where otel-llm stands as well
+    send_async = httpx2.AsyncClient._send_single_request  # noqa: SLF001
 
-    def sent(client: httpx2.Client, request: httpx2.Request) -> httpx2.Response:
-        span = tracer.start_span("chat gpt-4o-mini", kind=trace.SpanKind.CLIENT, attributes=start)
-        context = trace.set_span_in_context(span)
-        response = send(client, request)
+    def begin() -> trace.Span:
+        return tracer.start_span("chat gpt-4o-mini", kind=trace.SpanKind.CLIENT, attributes=start)
+
+    def finish(span: trace.Span, context: Any) -> None:
         span.set_attributes(end)
         for instrument in instruments:
             instrument.record(1, named, context)
         span.end()
+
+    def sent(client: httpx2.Client, request: httpx2.Request) -> httpx2.Response:
+        span = begin()
+        context = trace.set_span_in_context(span)
+        response = send(client, request)
+        finish(span, context)
+        return response
+
+    async def sent_async(client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
+        span = begin()
+        context = trace.set_span_in_context(span)
+        response = await send_async(client, request)
+        finish(span, context)
         return response
 
     httpx2.Client._send_single_request = sent  # type: ignore[method-assign]  # noqa: SLF001
+    httpx2.AsyncClient._send_single_request = sent_async  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def settling(name: str) -> Callable[[], object]:
