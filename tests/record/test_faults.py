@@ -518,7 +518,7 @@ def test_a_fault_is_a_metric(recorded, server, faulty):
     assert (point.value, dict(point.attributes)) == (1, {semconv.SELF_WHERE: "record.read"})
 
 
-@pytest.mark.parametrize("name", ["_observe_operations", "_observe_active", "_observe"])
+@pytest.mark.parametrize("name", ["_observe_operations", "_observe_active", "_observe_spent"])
 def test_a_fault_while_metrics_are_collected_costs_those_alone(recorded, server, name):
     scenes.play(server, (scenes.Httpx2, "read", "stream", scenes.CHAT))
     place = next(place for place in KNOWN.values() if place.name == f"record.metrics:ClientMetrics.{name}")

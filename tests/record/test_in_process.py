@@ -197,7 +197,7 @@ def test_a_fault_of_ours_leaves_the_result_as_it_is(recorded, llama, monkeypatch
     def broken(*_):
         raise RuntimeError
 
-    monkeypatch.setattr(in_process.Facts, "told", broken)
+    monkeypatch.setattr(in_process.Facts, "tell", broken)
     monkeypatch.setattr(in_process.Inference, "chunk", broken)
     assert llama("Once", max_tokens=3)["usage"]["completion_tokens"] == 3
     assert len(list(llama("Once", max_tokens=3, stream=True))) == 4

@@ -1,6 +1,8 @@
 """Client metrics: few calls, right points, bounded."""
 
+import os
 import threading
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -127,6 +129,21 @@ def test_a_call_in_flight_is_active(recorded, server):
     client.close()
     assert active.value == 1
     assert dict(active.attributes) == dict(identity("chat", "openai", "m"))
+
+
+class Under(SimpleNamespace):
+    """A call under way."""
+
+    __hash__ = object.__hash__
+
+
+def test_what_is_under_way_in_the_parent_is_not_in_a_forked_child(held):
+    client, reader = held
+    mine, parents = (Under(key=identity("chat", "p", "m"), pid=os.getpid() - older) for older in (0, 1))
+    client.open.update((mine, parents))
+    assert [point.value for point in series(reader, semconv.METRIC_ACTIVE_REQUESTS)] == [1]
+    client.open.clear()
+    assert [point.value for point in series(reader, semconv.METRIC_ACTIVE_REQUESTS)] == [0]
 
 
 def test_exemplars_lead_to_the_span(recorded, server):

@@ -126,7 +126,8 @@ class Format(Protocol):
 
     Others register theirs, a module or any object with these three, by an entry point of the group
     ``otel_llm.provider``. Where it also has ``asked(body)`` and ``heard(message, answer)``, as the modules of `content`
-    have, the content of its calls is recorded when it is asked for.
+    have, the content of its calls is recorded when it is asked for. With ``read_whole(body, facts)`` it may read a body
+    that is one JSON value by itself, from its bytes; where that gives ``False`` it has left ``facts`` alone.
     """
 
     @property

@@ -276,6 +276,10 @@ class Reading:
             self.truncated = True
 
     def _finish_whole(self, body: bytes) -> None:
+        at_once = getattr(self._format, "read_whole", None)
+        if at_once is not None and at_once(body, self.facts):
+            self._whole = True
+            return
         value = framing.decode(body)
         if value is None and b"\n" in body.strip():
             # One JSON value a line, under a content type that did not say so.

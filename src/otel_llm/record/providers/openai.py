@@ -11,6 +11,7 @@ import msgspec
 
 from otel_llm import semconv
 from otel_llm.calls import Value
+from otel_llm.record import usual
 from otel_llm.record.exchange import (
     Facts,
     Opening,
@@ -135,6 +136,10 @@ _PARAMETERS: Final[Mapping[str, tuple[str, Callable[[Any], Value | None]]]] = {
     "dimensions": ("dimension_count", count),
 }
 """Parameter, field of a call, and what fits its value; of the same field the last in `_Body` wins."""
+
+
+read_whole: Final = usual.read_whole
+"""See `exchange.Format`."""
 
 
 def read(message: Mapping[str, Any], facts: Facts) -> bool:
