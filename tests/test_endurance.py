@@ -28,14 +28,15 @@ def grown(megabytes_an_hour, cold=5.0):
     [(0.0, 3.0, []), (0.4, 3.0, []), (2.0, 5.0, ["rss"]), (0.0, 0.4, ["blind"])],
 )
 def test_memory_is_judged_once_it_is_warm_and_against_a_caller_that_leaks(megabytes_an_hour, leaking, wrong):
-    told = endurance.weigh(grown(megabytes_an_hour), grown(leaking))
+    told = endurance.weigh(grown(megabytes_an_hour), grown(leaking), grown(0.3))
     assert told["wrong"] == wrong
     assert told["rss_until_warm_mb"] == pytest.approx(5.0 + megabytes_an_hour, abs=0.5)
     assert told["rss_slope_mb_per_hour"] == pytest.approx(megabytes_an_hour, abs=0.4)
+    assert told["bare_slope_mb_per_hour"] == pytest.approx(0.3, abs=0.4)
 
 
 def test_memory_is_not_judged_by_less_than_an_hour():
-    told = endurance.weigh(grown(9.0)[:60], grown(9.0)[:60])
+    told = endurance.weigh(grown(9.0)[:60], grown(9.0)[:60], grown(9.0)[:60])
     assert told["wrong"] == []
     assert "rss_slope_mb_per_hour" not in told
 

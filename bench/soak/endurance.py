@@ -6,7 +6,7 @@ twice: at most a batch for each kill), and the memory of the one caller that is 
 hour once it is warm, after the first hour (slope by least squares). Until then heaps and tables grow to their size,
 and so that they do, nothing answers for a while in that time; by how much they grow is told beside it, and how many
 calls an hour has. One more caller keeps a kilobyte of each of its calls: were that not seen, the judgement would be
-blind.
+blind. And one more runs without otel-llm: what openai, httpx and the C library grow by is told, and forgives nothing.
 
     nox -s soak -- bench/soak/endurance.py                 a quarter of an hour on the clock
     nox -s soak -- bench/soak/endurance.py --minutes 12    one
@@ -129,10 +129,13 @@ def redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 class Caller:
     """One application and what it wrote down."""
 
-    def __init__(self, folder: Path, name: str, url: str, environ: dict[str, str], *told: float) -> None:
+    def __init__(
+        self, folder: Path, name: str, url: str, environ: dict[str, str], *told: float, bare: bool = False
+    ) -> None:
         self.ledger = folder / f"{name}.ledger"
         self.killed_at: float | None = None
-        command = [BIN / "opentelemetry-instrument", sys.executable, HERE / "_caller.py", url, self.ledger, name, *told]
+        launcher = () if bare else (BIN / "opentelemetry-instrument",)
+        command = [*launcher, sys.executable, HERE / "_caller.py", url, self.ledger, name, *told]
         with (folder / "callers.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [str(word) for word in command], stdin=subprocess.PIPE, stdout=log, stderr=log, env=environ
@@ -282,16 +285,19 @@ def endure(
     names = iter(f"c{number}" for number in range(100_000))
     callers = [Caller(folder, next(names), url, environ, asked.rate) for _ in range(CALLERS)]
     leaking = Caller(folder, next(names), url, environ, asked.rate, LEAK)
+    bare = Caller(folder, next(names), url, environ, asked.rate, bare=True)
     gone: list[Caller] = []
     samples: list[tuple[float, float]] = []
     leaked: list[tuple[float, float]] = []
-    for caller in (*callers, leaking):
+    without: list[tuple[float, float]] = []
+    for caller in (*callers, leaking, bare):
         caller.await_call()
     for minute in range(asked.minutes):
         state = disturb(backend, cache, chance, outage=OUTAGE[0] <= minute / asked.minutes < OUTAGE[1])
         time.sleep(asked.minute)
         samples.append((minute / 60, callers[0].rss()))
         leaked.append((minute / 60, leaking.rss()))
+        without.append((minute / 60, bare.rss()))
         victim = 1 + minute % (CALLERS - 1)  # the one that was begun first, for on a slow machine they begin slowly
         callers[victim].await_call()
         callers[victim].kill()
@@ -304,8 +310,9 @@ def endure(
     for caller in callers:
         caller.await_call()
     exits = [caller.leave() for caller in (*callers, leaking)]
+    bare.leave()
     gone += (*callers, leaking)
-    calls, memory = judge(gone, path, backend, exits, last), weigh(samples, leaked)
+    calls, memory = judge(gone, path, backend, exits, last), weigh(samples, leaked, without)
     rate = {"calls_per_hour": round(callers[0].calls() / asked.minutes * 60)}
     return calls | rate | memory | {"wrong": calls["wrong"] + memory["wrong"]}
 
@@ -319,8 +326,10 @@ def await_delivery(path: Path, backend: Sink) -> float:
     return time.monotonic() - began
 
 
-def weigh(samples: list[tuple[float, float]], leaked: list[tuple[float, float]]) -> dict[str, Any]:
-    """What the memory of the caller that lived on says, and of the one that leaks: hours and MB."""
+def weigh(
+    samples: list[tuple[float, float]], leaked: list[tuple[float, float]], without: list[tuple[float, float]]
+) -> dict[str, Any]:
+    """What the memory of the caller that lived on says, of the one that leaks and the one without us: hours and MB."""
     warm = int(len(samples) * WARM_AFTER)
     told: dict[str, Any] = {
         "rss_mb": [round(rss, 1) for _, rss in samples[:: max(1, len(samples) // 12)]],
@@ -331,7 +340,11 @@ def weigh(samples: list[tuple[float, float]], leaked: list[tuple[float, float]])
         grown, seen = slope(samples[warm:]), slope(leaked[warm:])
         wrong += ["rss"] if grown >= MOST_GROWTH else []
         wrong += ["blind"] if seen < MOST_GROWTH else []
-        told |= {"rss_slope_mb_per_hour": round(grown, 3), "leaking_slope_mb_per_hour": round(seen, 3)}
+        told |= {
+            "rss_slope_mb_per_hour": round(grown, 3),
+            "leaking_slope_mb_per_hour": round(seen, 3),
+            "bare_slope_mb_per_hour": round(slope(without[warm:]), 3),
+        }
     return told | {"wrong": wrong}
 
 

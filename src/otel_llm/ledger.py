@@ -5,7 +5,7 @@ Redis a fleet. Times are on the clock of slots (since the machine started) where
 jump of the wall clock moves nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
@@ -20,7 +20,7 @@ CLAIM: Final = 15.0
 """How long a process that sends a message has it to itself [s]; more than a try may take."""
 
 PAGE: Final = 400
-"""Slots that a ledger tells at once, where more wait; what is made of them at once is bounded thereby."""
+"""Slots that a ledger is told, or tells, at once, where there are more; what that takes is bounded thereby."""
 
 MOST_ROWS: Final = 10_000
 """Messages that may wait; beyond, the oldest repeats go first and are counted."""
@@ -205,10 +205,11 @@ class Ledger(Protocol):
         """Tell the others what this worker counted, and forget what no window reaches."""
         ...
 
-    def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
+    def shared(self, since: int, not_by: str) -> tuple[Iterable[Shared], int]:
         """A page of what others told after mark ``since``, and the next mark; 0 is the beginning.
 
-        Where the mark stays as it was there is no more.
+        Where the mark stays as it was there is no more. A page can be read once: each slot is made when it is reached,
+        for as plain values all of them are a hundred times as large as what they were told in.
         """
         ...
 

@@ -156,8 +156,9 @@ def test_slots_are_told_once_and_replaced(ledger):
     ledger.share([slot(2)], 16.0)
     told, later = ledger.shared(mark, "me")
     assert [one.content for one in told] == [[2]]
-    assert ledger.shared(later, "me") == ([], later)
-    assert not ledger.shared(0, "w")[0]
+    told, last = ledger.shared(later, "me")
+    assert (list(told), last) == ([], later)
+    assert not list(ledger.shared(0, "w")[0])
 
 
 def test_slots_that_no_window_reaches_are_gone(ledger, tmp_path):

@@ -583,3 +583,29 @@ def test_spans_that_the_queue_has_no_room_for_are_counted_apart(database, spans,
 def test_reading_a_count_does_not_change_it(database, spans):
     database.submit_span(spans.call())
     assert [database.stats().seen for _ in range(3)] == [1, 1, 1]
+
+
+READS_ALL = """
+import re, sys
+from pathlib import Path
+from otel_llm.store.connection import Connection
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+connection = Connection(Path(sys.argv[1]))
+before = resident()
+connection.sqlite.execute("SELECT sum(length(value)) FROM meta").fetchone()
+print(resident() - before)
+connection.close()
+"""
+
+
+def test_who_reads_the_whole_store_keeps_less_than_a_megabyte_of_it(tmp_path):
+    path = tmp_path / "calls.db"
+    connection = Connection(path)
+    rows = [(f"k{number}", "x" * 3000) for number in range(3000)]
+    connection.sqlite.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+    connection.close()
+    done = subprocess.run([sys.executable, "-c", READS_ALL, path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1_200_000  # half of it pages; SQLite by itself holds two megabytes of them

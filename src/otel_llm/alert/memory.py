@@ -4,7 +4,7 @@ One stands in for the store while that cannot be used, and gives what it holds w
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -59,7 +59,7 @@ class MemoryLedger:
     def share(self, slots: Sequence[Shared], now: float) -> None:
         """Nobody listens."""
 
-    def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:  # noqa: ARG002
+    def shared(self, since: int, not_by: str) -> tuple[Iterable[Shared], int]:  # noqa: ARG002
         """Nobody told anything."""
         return (), since
 

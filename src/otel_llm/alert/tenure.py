@@ -261,19 +261,28 @@ class Tenure:
         self._commit(ledger, epoch, [*ended, *self.judge.tick(now, wall)], now, wall)
 
     def _share(self, ledger: Ledger, now: float) -> None:
-        slots = [
-            Shared(
-                group=self._names[series.group],
-                key=key,
-                worker=self._worker,
-                number=number,
-                until=number + int(max(series.width, FINE) / SLOT) + 1,
-                content=slot.pack(),
-                boot=self._boot,
+        """Tell what was counted since, few slots at once: to a ledger that moved that is all that this process holds.
+
+        The series of one slot are told together, for they may be kept as one value.
+        """
+        changed = sorted(self.board.changed(self._shared_from), key=lambda found: found[2])
+        page: list[Shared] = []
+        for place, (series, key, number, slot) in enumerate(changed):
+            if len(page) >= PAGE and number != changed[place - 1][2]:
+                ledger.share(page, now)
+                page = []
+            page.append(
+                Shared(
+                    group=self._names[series.group],
+                    key=key,
+                    worker=self._worker,
+                    number=number,
+                    until=number + int(max(series.width, FINE) / SLOT) + 1,
+                    content=slot.pack(),
+                    boot=self._boot,
+                )
             )
-            for series, key, number, slot in self.board.changed(self._shared_from)
-        ]
-        ledger.share(slots, now)
+        ledger.share(page, now)
         self._shared_from = int(now / SLOT)
 
     def _absorb(self, ledger: Ledger, now: float) -> None:
@@ -284,14 +293,15 @@ class Tenure:
         while True:
             mark = self._mark
             others, self._mark = ledger.shared(mark, self._worker)
-            for other in others:
+            told = 0
+            for told, other in enumerate(others, 1):  # noqa: B007 - how many there were is asked below
                 group = self._groups.get(other.group)
                 if group is not None and other.boot == self._boot:
                     slot = Slot.unpack(other.content)
                     self.board.replace(group, other.key, (other.worker, other.number), slot, int(now / SLOT))
             # This worker's own slots are left out of a page, so that a full one may look shorter; what a page of many
             # own ones hides waits for the next tick.
-            if self._mark == mark or not (beginning or len(others) >= PAGE // 2):
+            if self._mark == mark or not (beginning or told >= PAGE // 8):
                 return
 
     def _restore(self, ledger: Ledger, now: float, wall: float) -> list[Change]:

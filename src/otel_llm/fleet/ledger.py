@@ -8,7 +8,7 @@ answers, what happened meanwhile is brought there, and the fleet decides again. 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from otel_llm import boundary
@@ -152,7 +152,7 @@ class FleetLedger:
             with contextlib.suppress(LedgerError):
                 self._published = self._line.post(self._teller.publish)
 
-    def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
+    def shared(self, since: int, not_by: str) -> tuple[Iterable[Shared], int]:
         """A page of what others told after mark ``since``, and the next mark; 0 is the beginning."""
         self._check()
         return (

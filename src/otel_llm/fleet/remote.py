@@ -30,6 +30,9 @@ _FINE: Final = 900.0
 _SPARE: Final = 15.0
 """Slots outlive the last window that reaches them by this [s]."""
 
+_MEMBERS: Final = PAGE // 4
+"""Slots, each of which is that of all series, that are asked for at once."""
+
 _MOST_DUE: Final = 2_000
 _RESTING_KEPT: Final = 86_400.0
 """An alert at rest is remembered this long [s]."""
@@ -150,24 +153,26 @@ class Remote:
         keys += [key for key, _, _ in values]
         return _sight(self._ask(scripts.SHARE, keys, said))
 
-    def shared(self, since: int, not_by: str) -> tuple[list[Shared], int]:
+    def shared(self, since: int, not_by: str) -> tuple[Iterable[Shared], int]:
         """A page of what others told after mark ``since``, and the next mark; 0 is the beginning."""
         found = self._line.ask(lambda redis: _marked(redis, self._keys.of("marks"), since))
         mark = max([max(since, 1), *(int(score) for _, score in found)])
         names = [member.decode() for member, _ in found]
         wanted = [name for name in names if name.rpartition(":")[0] != not_by]
-        if not wanted:
-            return [], mark
-        blobs = self._ask_for([self._keys.of(kind, name) for kind in ("slot", "long") for name in wanted])
-        others: list[Shared] = []
-        for name, whole, long in zip(wanted, blobs[: len(wanted)], blobs[len(wanted) :], strict=True):
-            blob = whole or long
-            if blob is not None:
-                others += self._read_slots(name.rpartition(":")[0], blob)
-        return others, mark
+        blobs = self._ask_for("slot", wanted)
+        blobs |= self._ask_for("long", [name for name in wanted if name not in blobs])
+        told = (
+            one for name in wanted if name in blobs for one in self._read_slots(name.rpartition(":")[0], blobs[name])
+        )
+        return told, mark
 
-    def _ask_for(self, keys: Sequence[str]) -> list[bytes | None]:
-        return self._line.ask(lambda redis: list[bytes | None](redis.mget(keys)))
+    def _ask_for(self, kind: str, names: Sequence[str]) -> dict[str, bytes]:
+        """The values of that kind, by name; without those that are gone."""
+        if not names:
+            return {}
+        keys = [self._keys.of(kind, name) for name in names]
+        values = self._line.ask(lambda redis: list[bytes | None](redis.mget(keys)))
+        return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
     def _write_slots(self, number: int, slots: Sequence[Shared]) -> bytes:
         told = [(one.group, one.key, one.until - number, one.content) for one in slots]
@@ -324,8 +329,8 @@ class Remote:
 
 def _marked(redis: Any, marks: str, since: int) -> list[tuple[bytes, float]]:
     """A page of the slots after ``since``, with their marks: whole ones, for a worker tells several under one mark."""
-    found: list[tuple[bytes, float]] = redis.zrangebyscore(marks, f"({since}", "+inf", 0, PAGE, withscores=True)
-    if len(found) < PAGE:
+    found: list[tuple[bytes, float]] = redis.zrangebyscore(marks, f"({since}", "+inf", 0, _MEMBERS, withscores=True)
+    if len(found) < _MEMBERS:
         return found
     last = found[-1][1]
     return [

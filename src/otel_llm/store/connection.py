@@ -24,7 +24,9 @@ __all__ = ["BusyError", "Connection", "NewerSchemaError", "is_corrupt", "quarant
 BUSY_TIMEOUT: Final = 2.0
 """[s] How long one statement waits for another process's write."""
 
-"""Pages in the write-ahead log beyond which it is copied into the database."""
+CACHE: Final = "PRAGMA cache_size = -512"
+"""[KiB] What a connection holds of the file. Where many rows are read it fills, by SQLite's default to 2,000; the next
+write of another process empties it, but the heap of the thread that filled it stays as large."""
 
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _INDEX_HEADER: Final = 136
@@ -87,6 +89,7 @@ class Connection:
             self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
+            connection.execute(CACHE)
             migrate(connection, self.path)
         except BaseException:
             connection.close()

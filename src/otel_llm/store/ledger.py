@@ -8,7 +8,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,7 +114,7 @@ class SqliteLedger:
                 if self._connection is not None:  # an idle process's writer does not
                     self._connection.checkpoint(limit=_LOG)
 
-    def shared(self, since: int, not_by: str) -> tuple[Sequence[Shared], int]:
+    def shared(self, since: int, not_by: str) -> tuple[Iterable[Shared], int]:
         """A page of what others told after mark ``since``, and the next mark; 0 is the beginning."""
         with self._sqlite() as sqlite:
             rows = sqlite.execute(
@@ -122,7 +122,7 @@ class SqliteLedger:
                 " WHERE id > ? ORDER BY id LIMIT ?",
                 (since, PAGE),
             ).fetchall()
-        others = [
+        others = (
             Shared(
                 worker=worker,
                 group=series,
@@ -134,7 +134,7 @@ class SqliteLedger:
             )
             for _, worker, series, key, number, until, boot, content in rows
             if worker != not_by
-        ]
+        )
         return others, rows[-1][0] if rows else max(since, 1)
 
     # --- alerts -------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from otel_llm.store.connection import BusyError, Connection, NewerSchemaError
+from otel_llm.store.connection import CACHE, BusyError, Connection, NewerSchemaError
 from otel_llm.store.delivered import FOREVER, Progress, packed, unpacked
 from otel_llm.store.errors import InUseError, NotFoundError, StoreError
 from otel_llm.store.gate import gate
@@ -135,6 +135,7 @@ class Replay:
                     timeout=5,
                     check_same_thread=False,
                 )
+                self._reader.execute(CACHE)
         except (sqlite3.Error, OSError, NewerSchemaError, BusyError) as error:
             _leave(self._seats)
             raise StoreError(str(path), expected="a store that can be written", found=str(error)) from error

@@ -25,7 +25,7 @@ FOLD: Final = 10_000
 _AT_ONCE: Final = 2000
 """Rows that one transaction folds: more would hold others up for longer."""
 
-_IN_MEMORY: Final = 400
+_IN_MEMORY: Final = 100
 """Rows that are in memory while they are folded: they leave the heap of the application larger for ever."""
 
 Hours: TypeAlias = tuple[int | None, int | None]
