@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import msgspec
 import pytest
 
 from otel_llm.calls import Call
@@ -99,8 +100,9 @@ def test_no_provider_lends_its_prices_to_another():
 def test_only_the_prices_of_providers_that_are_asked_for_are_read():
     table = tariff.own()
     assert not table.asked
-    assert table.find("anthropic", "claude-sonnet-4-5") is table.find("anthropic", "claude-sonnet-4-5")
+    assert table.find("anthropic", "claude-sonnet-4-5") == table.find("anthropic", "claude-sonnet-4-5")
     assert table.asked.keys() == {"anthropic"}
+    assert {type(price) for price in table.asked["anthropic"].values()} == {msgspec.Raw}
 
 
 def test_the_table_has_known_figures():

@@ -112,13 +112,13 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         currency: ISO 4217.
         providers: Of each its models and their `Price`, as JSON: a process calls one provider or two.
         same: Providers that charge as another one does, but for what they list themselves.
-        asked: What ``providers`` says of those that were asked for.
+        asked: Of those that were asked for, what ``providers`` says of each model, as JSON: a process calls a few.
     """
 
     date: str
     source: str
     providers: Mapping[str, msgspec.Raw]
-    asked: dict[str, Mapping[str, Price]] = msgspec.field(default_factory=dict)
+    asked: dict[str, Mapping[str, msgspec.Raw]] = msgspec.field(default_factory=dict)
     same: Mapping[str, str] = msgspec.field(default_factory=dict)
     currency: str = "USD"
 
@@ -132,15 +132,15 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         for known in (self._models(provider), self._models(self.same.get(provider, ""))):
             for name in names(model) if known else ():
                 if name in known:
-                    return known[name]
+                    return msgspec.json.decode(known[name], type=Price)
         return None
 
-    def _models(self, provider: str) -> Mapping[str, Price]:
+    def _models(self, provider: str) -> Mapping[str, msgspec.Raw]:
         """The prices of ``provider``; none where it is not listed."""
         if provider not in self.providers:
             return {}
         if provider not in self.asked:
-            self.asked[provider] = msgspec.json.decode(self.providers[provider], type=dict[str, Price])
+            self.asked[provider] = msgspec.json.decode(self.providers[provider], type=dict[str, msgspec.Raw])
         return self.asked[provider]
 
 
