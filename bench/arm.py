@@ -64,16 +64,16 @@ PIECES = [
 
 
 class Pieces(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    """A body that comes in pieces."""
+    """A body that comes in pieces, once: the SDK looks whether anything follows its end."""
 
     def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = pieces
+        self._left = iter(pieces)
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._pieces
+        yield from self._left
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
+        for piece in self._left:
             yield piece
 
 
