@@ -300,6 +300,15 @@ def test_a_call_that_cannot_be_measured_costs_no_other(held, monkeypatch):
     boundary.reset()
 
 
+def test_a_series_that_cannot_be_recorded_costs_no_other(held, monkeypatch):
+    client, reader = held
+    monkeypatch.setattr(client._tally._instruments.per_token, "record", None)
+    client.record(Call(operation="chat", time_per_output_token=0.1), 0.1, Context())
+    assert told(reader) == 1
+    assert boundary.errors() == {"record.metrics": 1}
+    boundary.reset()
+
+
 def test_the_thread_lets_calls_gather_and_measures_a_little_at_a_time(held, monkeypatch):
     client, _ = held
     put, rests = [], []

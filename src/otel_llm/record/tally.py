@@ -104,7 +104,10 @@ class Tally:
             except Exception as error:  # noqa: BLE001 - the boundary: one call costs no other
                 boundary.swallow("record.metrics", error)
         for series, some in found.items():
-            series.record(some)
+            try:
+                series.record(some)
+            except Exception as error:  # noqa: BLE001 - the boundary: nor does one series cost another
+                boundary.swallow("record.metrics", error)
 
     def _look_at(
         self,
