@@ -20,7 +20,9 @@ HERE = Path(__file__).resolve().parent
 OWN = HERE / ".venv"
 CHECKS = ("lint", "types")
 # A file stays with one worker: the parts that it starts are started once.
-COVERED = ("-n", "2", "--dist", "loadfile", "--cov", "--cov-report=term:skip-covered", "--cov-report=html")
+# The tests kill, fork and time real processes on whatever machine this is: who fails is asked once more, and named.
+AGAIN = ("--reruns", "1", "--reruns-delay", "2", "-raR")
+COVERED = ("-n", "2", "--dist", "loadfile", *AGAIN, "--cov", "--cov-report=term:skip-covered", "--cov-report=html")
 QUICK = ("-m", "not slow", "--no-cov")
 
 

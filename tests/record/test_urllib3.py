@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import threading
+import time
 import weakref
 
 import pytest
@@ -311,7 +312,14 @@ def test_a_response_may_be_read_on_another_thread(recorded, server, library):
     assert ending(only(recorded)[0]) == GOOD
 
 
-def test_the_wait_for_a_connection_is_told_once_connected_and_when_used_again(recorded, server):
+def test_the_wait_for_a_connection_is_told_once_connected_and_when_used_again(recorded, server, monkeypatch):
+    connect = urllib3.connection.HTTPConnection.connect
+
+    def slowly(connection):
+        time.sleep(0.5)
+        connect(connection)
+
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, "connect", slowly)
     with urllib3.PoolManager() as pool:
         for _ in range(2):
             pool.request("POST", url(server, "whole"), json=BODY)
@@ -319,7 +327,7 @@ def test_the_wait_for_a_connection_is_told_once_connected_and_when_used_again(re
         connection = connections._get_conn()
         assert "connect" not in vars(connection)
     first, again = (span.attributes[semconv.CONNECTION_WAIT] for span in recorded.wait(2))
-    assert 0 < again < first < 1
+    assert 0 < again < 0.5 < first
 
 
 def test_where_nothing_was_sent_no_wait_is_told(recorded, library, free_port):
