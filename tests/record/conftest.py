@@ -42,7 +42,7 @@ class Recorded(SpanProcessor):
             self.spans.append(span)
             self._changed.notify_all()
 
-    def wait(self, number, timeout=5.0):
+    def wait(self, number, timeout=60.0):
         """The first ``number`` spans, as soon as they have ended."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.spans) >= number, timeout), f"{len(self.spans)} spans ended"

@@ -64,7 +64,7 @@ MOCK = httpx2.MockTransport(lambda _request: httpx2.Response(200, json={"model":
 
 class Httpx2(Scene):
     def read(self, body=BODY):
-        with httpx2.Client(trust_env=False, verify=False, follow_redirects=True, timeout=5) as client:
+        with httpx2.Client(trust_env=False, verify=False, follow_redirects=True, timeout=60) as client:
             response = client.post(self.url, json=body)
             return response.status_code, response.content, sorted(response.extensions)
 
@@ -112,7 +112,7 @@ class Content(Scene):
 class Httpx2Async(Scene):
     def read(self):
         async def read():
-            async with httpx2.AsyncClient(trust_env=False, verify=False, follow_redirects=True, timeout=5) as client:
+            async with httpx2.AsyncClient(trust_env=False, verify=False, follow_redirects=True, timeout=60) as client:
                 response = await client.post(self.url, json=BODY)
                 return response.status_code, response.content
 
@@ -167,11 +167,11 @@ class Aiohttp(Scene):
 class Requests(Scene):
     def read(self):
         with requests.Session() as session:
-            response = session.post(self.url, json=BODY, timeout=5)
+            response = session.post(self.url, json=BODY, timeout=60)
             return response.status_code, response.content
 
     def leave(self):
-        with requests.Session() as session, session.post(self.url, json=BODY, stream=True, timeout=5) as response:
+        with requests.Session() as session, session.post(self.url, json=BODY, stream=True, timeout=60) as response:
             return next(response.iter_content(20))
 
     def late(self):

@@ -13,6 +13,8 @@ from backports import zstd
 from dialogues import DIALOGUES
 from telling import frame
 
+from parts.ports import wait_until_read
+
 ROLE = {
     "id": "c1",
     "model": "m-1",
@@ -205,7 +207,7 @@ class Exchange:
         self.connection.sendall(b"0\r\n\r\n")
 
     def wait_until_left(self):
-        self.connection.settimeout(10)
+        self.connection.settimeout(60)
         while self.connection.recv(1000):
             pass
 
@@ -232,7 +234,7 @@ class Exchange:
     def do_held(self, path):
         """The head alone, and the rest once its reader says so."""
         self.begin()
-        self.server.go_on.wait(5)
+        self.server.go_on.wait(60)
         self.server.go_on.clear()
         for data in told(path):
             self.piece(data)
@@ -247,8 +249,8 @@ class Exchange:
         for data in STREAM[:3]:
             self.piece(data)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.recv(0)
-        threading.Event().wait(0.05)
+        wait_until_read(self.connection)
+        threading.Event().wait(0.05)  # an event loop passes on what it has read
         self.connection.close()
         return False
 

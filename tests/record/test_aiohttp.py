@@ -5,6 +5,7 @@ import gc
 import io
 import itertools
 import json
+import time
 
 import aiohttp
 import openai
@@ -13,7 +14,7 @@ from aiohttp.streams import StreamReader
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
-from seen import ending, only
+from seen import arrival, ending, only, patiently
 
 from otel_llm import semconv
 
@@ -124,7 +125,6 @@ def test_a_body_that_the_user_wants_compressed_is_read_too(recorded, server, cas
     assert only(recorded)[1][semconv.USAGE_OUTPUT_TOKENS] == 5
 
 
-SOON = aiohttp.ClientTimeout(sock_read=0.15)
 FAILURES = {
     "reset": "aiohttp.client_exceptions.ClientPayloadError",
     "cut": "aiohttp.client_exceptions.ClientPayloadError",
@@ -139,15 +139,21 @@ FAILURES = {
 
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_call_that_fails_tells_how(recorded, server, case):
-    both(lambda: visit(url(server, case), timeout=SOON))
-    assert ending(only(recorded)[0]) == ("error", StatusCode.ERROR, FAILURES[case])
+    def look(soon):
+        both(lambda: visit(url(server, case), timeout=aiohttp.ClientTimeout(sock_read=soon)))
+        assert ending(only(recorded)[0]) == ("error", StatusCode.ERROR, FAILURES[case])
+
+    patiently(recorded, case, look)
 
 
 @pytest.mark.parametrize("how", ["any", "read"])
 @pytest.mark.parametrize("case", ["hang", "silent"])
 def test_the_time_that_a_session_allows_in_all_is_an_error(recorded, server, case, how):
-    both(lambda: visit(url(server, case), how, timeout=aiohttp.ClientTimeout(total=0.15)))
-    assert ending(only(recorded)[0]) == ("error", StatusCode.ERROR, "TimeoutError")
+    def look(soon):
+        both(lambda: visit(url(server, case), how, timeout=aiohttp.ClientTimeout(total=soon)))
+        assert ending(only(recorded)[0]) == ("error", StatusCode.ERROR, "TimeoutError")
+
+    patiently(recorded, case, look)
 
 
 def test_nobody_listening_is_an_error(recorded, free_port):
@@ -199,14 +205,22 @@ def test_a_cancelled_reader_that_closes_nothing_has_cancelled_the_call(recorded,
 @pytest.mark.parametrize("how", ["any", "read"])
 @pytest.mark.parametrize("way", ["cancel", "timeout"])
 def test_a_task_that_is_cancelled_has_cancelled_the_call(recorded, server, case, how, way):
+    async def end(target, limit):
+        await arrival(server, target)
+        limit.reschedule(asyncio.get_running_loop().time() + 0.05)
+
     async def main():
+        target = url(server, case)
         try:
             if way == "timeout":
-                async with asyncio.timeout(0.15):
-                    await visit(url(server, case), how)
+                async with asyncio.timeout(None) as limit:
+                    late = asyncio.create_task(end(target, limit))
+                    await visit(target, how)
+                    await late
             else:
-                task = asyncio.create_task(visit(url(server, case), how))
-                await asyncio.sleep(0.15)
+                task = asyncio.create_task(visit(target, how))
+                await arrival(server, target)
+                await asyncio.sleep(0.05)
                 task.cancel("enough")
                 await task
         except (TimeoutError, asyncio.CancelledError) as error:
@@ -344,16 +358,27 @@ async def _read(sending):
 
 def test_the_wait_for_a_connection_is_told(recorded, server):
     async def main():
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        queued, config = asyncio.Event(), aiohttp.TraceConfig()
+
+        async def note(*_told):
+            queued.set()
+
+        config.on_connection_queued_start.append(note)
+        connector = aiohttp.TCPConnector(limit=1)
+        async with aiohttp.ClientSession(connector=connector, trace_configs=[config]) as session:
             slow = await session.post(url(server, "hang"), json=BODY)
+            headed.append(time.perf_counter() - begun)
             other = asyncio.create_task(_read(session.post(url(server, "whole"), json=BODY)))
-            await asyncio.sleep(0.05)
+            await queued.wait()
+            await asyncio.sleep(0.5)
             slow.close()
             await other
 
+    headed, begun = [], time.perf_counter()
     asyncio.run(main())
-    first, second = recorded.wait(2)
-    assert 0 < first.attributes[semconv.CONNECTION_WAIT] < 0.05 <= second.attributes[semconv.CONNECTION_WAIT]
+    first, second = (span.attributes[semconv.CONNECTION_WAIT] for span in recorded.wait(2))
+    assert 0 < first < headed[0]
+    assert second >= 0.5
 
 
 def test_where_nothing_was_sent_no_wait_is_told(recorded, free_port):

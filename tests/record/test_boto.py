@@ -25,7 +25,7 @@ def client(server):
         endpoint_url=f"http://127.0.0.1:{server.port}/bedrock/{next(fresh)}",
         aws_access_key_id="none",
         aws_secret_access_key="none",  # noqa: S106 - nobody checks it
-        config=Config(retries={"mode": "standard"}, read_timeout=0.3, proxies={}),
+        config=Config(retries={"mode": "standard"}, read_timeout=60, proxies={}),
     )
 
 

@@ -189,15 +189,16 @@ def test_a_worker_loop_over_a_queue_of_pythons(recorded, url):
             with ticket:
                 httpx.post(url, json={**CALL, "model": model}, trust_env=False)
 
-    for number in range(3):
-        todo.put((jobs.enqueue(), f"m{number}"))
+    tickets = [jobs.enqueue() for _ in range(3)]
+    for number, ticket in enumerate(tickets):
+        todo.put((ticket, f"m{number}"))
     todo.put(None)
     assert jobs.depth == 3
     thread = threading.Thread(target=worker)
     thread.start()
     thread.join()
-    waited = [said(span)[1] for span in recorded.take()]
-    assert waited == sorted(waited)
+    carried = [(span.attributes[semconv.REQUEST_MODEL], said(span)) for span in recorded.take()]
+    assert carried == [(f"m{number}", ("jobs", ticket.waited)) for number, ticket in enumerate(tickets)]
     assert jobs.depth == 0
 
 
