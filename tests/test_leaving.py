@@ -4,12 +4,14 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from otel_llm import leaving
+from parts.waiting import wait_for
 
 APP = """
 from opentelemetry import trace, metrics
@@ -22,15 +24,20 @@ print(time.time(), flush=True)
 
 
 class Slow:
-    """A processor whose backend hangs."""
+    """A processor whose backend answers late."""
 
-    def __init__(self):
+    def __init__(self, late=0.3):
         self.asked = []
+        self._answers = threading.Event()
+        self._late = late
 
     def shutdown(self, timeout_millis=30_000):
         self.asked.append(timeout_millis)
-        time.sleep(1.0)
+        self._answers.wait(self._late)
         return "done"
+
+    def answer(self):
+        self._answers.set()
 
 
 @pytest.fixture
@@ -47,13 +54,14 @@ def test_a_shutdown_that_the_application_asks_for_takes_its_time(exiting):
 
 def test_at_exit_a_part_takes_its_share_and_no_more(exiting, monkeypatch):
     monkeypatch.setattr(leaving, "SHARE", 0.05)
-    slow = Slow()
+    slow = Slow(late=600)
     leaving.bound([slow])
     leaving.begin()
     before = time.monotonic()
     assert slow.shutdown() is None
-    assert time.monotonic() - before < 0.5
-    assert slow.asked == [30_000]
+    assert time.monotonic() - before < 30
+    wait_for(lambda: slow.asked == [30_000], 60)
+    slow.answer()
 
 
 def test_a_part_is_bounded_once(exiting):
@@ -77,7 +85,7 @@ def test_what_an_sdk_of_another_shape_does_not_have_is_left_out():
 
 @pytest.mark.parametrize("backend", ["refuses", "hangs"])
 def test_an_otlp_backend_that_does_not_answer_holds_the_exit_no_longer_than_two_seconds(backend, tmp_path):
-    """The least of three: what the machine has to do besides is no part of it."""
+    """The least of three each: what the machine has to do besides, and the interpreter itself, are no part of it."""
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         port = hanging.getsockname()[1] if backend == "hangs" else 1
         environ = {
@@ -87,8 +95,9 @@ def test_an_otlp_backend_that_does_not_answer_holds_the_exit_no_longer_than_two_
         }
         instrument = str(Path(sys.executable).with_name("opentelemetry-instrument"))
         command = [instrument, sys.executable, "-c", APP]
-        took = [_exit_of(command, environ) for _ in range(3)]
-    assert min(took) < 2.5
+        took = min(_exit_of(command, environ) for _ in range(3))
+    alone = min(_exit_of(command[1:], environ) for _ in range(3))
+    assert took < alone + 2.5
 
 
 def _exit_of(command, environ):

@@ -33,8 +33,8 @@ def test_processes_below_it_are_found_too(port):
         child.communicate(b"\n")
 
 
-def test_nobody_listens_on_a_free_port(free_port):
-    assert listeners.processes(free_port()) == frozenset()
+def test_nobody_listens_on_a_port_that_is_only_held(refusing_port):
+    assert listeners.processes(refusing_port) == frozenset()
 
 
 def test_this_process_knows_its_own_ports_and_no_others(port):

@@ -1,6 +1,7 @@
 """Loops in the background: begun when there is work, begun again after a crash, stopped within bounds."""
 
 import gc
+import itertools
 import os
 import sys
 import threading
@@ -11,6 +12,9 @@ import pytest
 from otel_llm import boundary, supervisor
 from otel_llm.supervisor import Loop
 from parts.waiting import wait_for
+
+SOON = 60.0
+"""What is to come at once comes within so much on any machine [s]."""
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +35,7 @@ def loops():
 
     yield make
     for one in made:
-        assert one.stop(5)
+        assert one.stop(SOON)
 
 
 def turns(of):
@@ -40,7 +44,7 @@ def turns(of):
     def work(loop):
         while loop.goes_on:
             of.append(time.monotonic())
-            loop.wait(60)
+            loop.wait(600)
 
     return work
 
@@ -55,7 +59,7 @@ def test_nothing_runs_before_it_is_asked_for(loops):
     assert not loop.is_running
     assert standing() is None
     assert loop.ensure()
-    wait_for(lambda: done, 2)
+    wait_for(lambda: done, SOON)
     assert standing().state == "running"
 
 
@@ -65,7 +69,7 @@ def test_it_runs_once_however_often_it_is_asked_for(loops):
     def work(loop):
         while loop.goes_on:
             threads.add(threading.get_ident())
-            loop.wait(60)
+            loop.wait(600)
 
     loop = loops(work)
     askers = [threading.Thread(target=lambda: [loop.ensure() for _ in range(200)]) for _ in range(4)]
@@ -73,7 +77,7 @@ def test_it_runs_once_however_often_it_is_asked_for(loops):
         one.start()
     for one in askers:
         one.join()
-    wait_for(lambda: threads, 2)
+    wait_for(lambda: threads, SOON)
     assert len(threads) == 1
 
 
@@ -81,20 +85,20 @@ def test_a_wake_ends_the_wait(loops):
     done = []
     loop = loops(turns(done))
     loop.ensure()
-    wait_for(lambda: len(done) == 1, 2)
+    wait_for(lambda: len(done) == 1, SOON)
     loop.wake()
     loop.wake()
-    wait_for(lambda: len(done) >= 2, 2)
+    wait_for(lambda: len(done) >= 2, SOON)
 
 
 def test_work_that_returns_is_called_again_when_there_is_more(loops):
     done = []
     loop = loops(lambda _: done.append(1))
     loop.ensure()
-    wait_for(lambda: done and not loop.is_running, 2)
+    wait_for(lambda: done and not loop.is_running, SOON)
     assert standing().state == "idle"
     loop.ensure()
-    wait_for(lambda: len(done) == 2, 2)
+    wait_for(lambda: len(done) == 2, SOON)
 
 
 def test_who_retires_is_followed_by_another(loops):
@@ -104,13 +108,13 @@ def test_who_retires_is_followed_by_another(loops):
     def work(loop):
         done.append(1)
         loop.retire()
-        may_go.wait(5)
+        may_go.wait(SOON)
 
     loop = loops(work)
     loop.ensure()
-    wait_for(lambda: done and not loop.is_running, 2)
+    wait_for(lambda: done and not loop.is_running, SOON)
     loop.ensure()
-    wait_for(lambda: len(done) == 2, 2)
+    wait_for(lambda: len(done) == 2, SOON)
     may_go.set()
 
 
@@ -121,11 +125,11 @@ def test_a_crash_is_counted_and_the_work_begun_again(loops):
         done.append(1)
         if len(done) < 3:
             raise KeyError
-        loop.wait(60)
+        loop.wait(600)
 
     loop = loops(work, where="test.loop")
     loop.ensure()
-    wait_for(lambda: len(done) == 3, 5)
+    wait_for(lambda: len(done) == 3, SOON)
     assert (standing().state, standing().restarts) == ("running", 2)
     assert standing().error.startswith("KeyError at test_supervisor.py:")
     assert boundary.errors() == {"test.loop": 2}
@@ -140,8 +144,8 @@ def test_between_crashes_it_rests_and_says_so(loops):
 
     loop = loops(work)
     loop.ensure()
-    wait_for(lambda: standing() is not None and standing().state == "resting", 2)
-    wait_for(lambda: len(tries) == 3, 5)
+    wait_for(lambda: standing() is not None and standing().state == "resting", SOON)
+    wait_for(lambda: len(tries) >= 3, SOON)
     assert tries[1] - tries[0] >= supervisor.SHORTEST
     assert tries[2] - tries[1] >= 2 * supervisor.SHORTEST
 
@@ -151,7 +155,13 @@ def test_the_pause_grows_to_a_bound():
     assert supervisor.pause(1000) == supervisor.LONGEST
 
 
-def test_a_wake_shortens_the_rest_but_not_below_the_least(loops):
+@pytest.fixture
+def long_rests(monkeypatch):
+    """Who crashes rests until somebody wakes it."""
+    monkeypatch.setattr(supervisor, "pause", lambda _crashes: 600.0)
+
+
+def test_a_wake_shortens_the_rest_but_not_below_the_least(loops, long_rests):
     tries = []
 
     def work(_loop):
@@ -160,40 +170,40 @@ def test_a_wake_shortens_the_rest_but_not_below_the_least(loops):
 
     loop = loops(work)
     loop.ensure()
-    end = time.monotonic() + 1.0
-    while time.monotonic() < end:
+
+    def wake():
         loop.wake()
         time.sleep(0.005)
-    assert 3 <= len(tries) <= 6
+
+    wait_for(lambda: len(tries) >= 5, SOON, wake)
+    assert min(after - before for before, after in itertools.pairwise(tries)) >= supervisor.SHORTEST
 
 
-def test_a_wake_in_the_first_moments_of_a_rest_is_heard_after_them(loops):
+def test_a_wake_in_the_first_moments_of_a_rest_is_heard_after_them(loops, long_rests):
     tries = []
 
     def work(loop):
         tries.append(time.monotonic())
-        if len(tries) < 6:
+        if len(tries) < 2:
             raise OSError
-        loop.wait(60)
+        loop.wait(600)
 
     loop = loops(work)
     loop.ensure()
-    wait_for(lambda: len(tries) == 5, 10)  # the next rest would take 3.2 s
-    time.sleep(0.05)
+    wait_for(lambda: standing() is not None and standing().state == "resting", SOON)
     loop.wake()
-    wait_for(lambda: len(tries) == 6, 2)
+    wait_for(lambda: len(tries) == 2, SOON)
+    assert tries[1] - tries[0] >= supervisor.SHORTEST
 
 
-def test_a_stop_ends_the_wait_the_rest_and_the_work(loops):
+def test_a_stop_ends_the_wait_the_rest_and_the_work(loops, long_rests):
     ended = []
     waits, rests = loops(turns([]), end=lambda: ended.append("waits")), loops(lambda _: 1 / 0, "rests")
     waits.ensure()
     rests.ensure()
-    wait_for(lambda: standing("rests") is not None and standing("rests").state == "resting", 2)
-    begun = time.monotonic()
-    assert waits.stop(5)
-    assert rests.stop(5)
-    assert time.monotonic() - begun < 1
+    wait_for(lambda: standing("rests") is not None and standing("rests").state == "resting", SOON)
+    assert waits.stop(SOON)
+    assert rests.stop(SOON)
     assert ended == ["waits"]
     assert standing().state == "stopped"
     assert not waits.ensure()
@@ -204,36 +214,36 @@ def test_a_stop_waits_for_who_has_retired_already():
 
     def work(loop):
         retiring.set()
-        may_go.wait(5)
+        may_go.wait(SOON)
         loop.retire()
 
     loop = Loop("test", work)
     loop.ensure()
-    retiring.wait(5)
+    retiring.wait(SOON)
     threading.Timer(0.1, may_go.set).start()
-    assert loop.stop(5)
+    assert loop.stop(SOON)
 
 
 def test_a_stop_does_not_wait_longer_than_it_may():
     may_go = threading.Event()
-    loop = Loop("test", lambda _: may_go.wait(5))
+    loop = Loop("test", lambda _: may_go.wait(SOON))
     loop.ensure()
     assert loop.stop(0.05) is False
     may_go.set()
-    assert loop.stop(5)
+    assert loop.stop(SOON)
 
 
 def test_its_own_thread_may_stop_it():
     told = []
-    loop = Loop("test", lambda loop: told.append(loop.stop(5)))
+    loop = Loop("test", lambda loop: told.append(loop.stop(SOON)))
     loop.ensure()
-    wait_for(lambda: told == [False], 2)
+    wait_for(lambda: told == [False], SOON)
 
 
 def test_a_failing_end_is_counted(loops):
     loop = loops(turns([]), end=lambda: 1 / 0, where="test.end")
     loop.ensure()
-    assert loop.stop(5)
+    assert loop.stop(SOON)
     assert boundary.errors() == {"test.end": 1}
 
 
@@ -249,7 +259,7 @@ def test_a_thread_that_is_not_to_be_had_is_tried_again(loops, monkeypatch):
         assert not loop.ensure()
     assert (standing().state, standing().error) == ("idle", "can't start new thread")
     assert loop.ensure()
-    wait_for(lambda: done, 2)
+    wait_for(lambda: done, SOON)
 
 
 def test_a_thread_that_leaves_by_the_back_door_is_replaced(loops):
@@ -261,9 +271,9 @@ def test_a_thread_that_leaves_by_the_back_door_is_replaced(loops):
 
     loop = loops(work)
     loop.ensure()
-    wait_for(lambda: done and not loop.is_running, 2)
+    wait_for(lambda: done and not loop.is_running, SOON)
     loop.ensure()
-    wait_for(lambda: len(done) == 2, 2)
+    wait_for(lambda: len(done) == 2, SOON)
 
 
 def test_a_forked_child_starts_a_thread_of_its_own(loops):
@@ -271,13 +281,13 @@ def test_a_forked_child_starts_a_thread_of_its_own(loops):
     loop = loops(turns(done))
     loop.ensure()
     loop.error = "of the parent"
-    wait_for(lambda: done, 2)
+    wait_for(lambda: done, SOON)
     child = os.fork()
     if child == 0:
         try:
             before = len(done)
             fresh = not loop.is_running and standing() is None and loop.ensure()
-            wait_for(lambda: len(done) > before, 5)
+            wait_for(lambda: len(done) > before, SOON)
             os._exit(0 if fresh and standing().error is None else 1)
         finally:
             os._exit(1)  # a failure here is told by the parent alone
@@ -289,14 +299,14 @@ def test_of_loops_with_one_name_the_worst_is_told(loops):
     loops(turns([])).ensure()
     crashing = loops(lambda _: 1 / 0)
     crashing.ensure()
-    wait_for(lambda: standing().restarts, 2)
+    wait_for(lambda: standing().restarts, SOON)
 
 
 def test_a_loop_that_is_gone_is_not_told():
     kept = [Loop("gone", lambda _: None)]
     kept[0].ensure()
-    wait_for(lambda: not kept[0].is_running, 2)
+    wait_for(lambda: not kept[0].is_running, SOON)
     assert standing("gone")
     kept.clear()
     gc.collect()
-    wait_for(lambda: standing("gone") is None, 2)
+    wait_for(lambda: standing("gone") is None, SOON)

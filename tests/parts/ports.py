@@ -1,22 +1,35 @@
 """Ports of the loopback interface."""
 
+import random
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on. All are held while they are chosen, so that no two are the same."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports that nobody listens on. All are held while they are chosen, so that no two are the same.
+
+    The system gives none of them to whoever asks for any: nobody has it before the test's own server does.
+    """
+    held: list[socket.socket] = []
     try:
+        while len(held) < count:
+            with suppress(OSError):
+                held.append(socket.create_server(("127.0.0.1", random.SystemRandom().randrange(*_ASKED_FOR))))
         return [listener.getsockname()[1] for listener in held]
     finally:
         for listener in held:
             listener.close()
+
+
+_GIVEN = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_ASKED_FOR = (10_000, int(_GIVEN.read_text().split()[0]) if _GIVEN.exists() else 32_768)
+"""Ports that are had by their number alone: below those that the system gives away."""
 
 
 def is_open(port: int) -> bool:
@@ -53,3 +66,11 @@ def _written(name: tuple[str, int]) -> str:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     return lambda: free_ports(1)[0]
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    """A port that is held and that nobody listens on: nobody else gets it meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]

@@ -156,8 +156,8 @@ def test_the_time_that_a_session_allows_in_all_is_an_error(recorded, server, cas
     patiently(recorded, case, look)
 
 
-def test_nobody_listening_is_an_error(recorded, free_port):
-    target = f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+def test_nobody_listening_is_an_error(recorded, refusing_port):
+    target = f"http://127.0.0.1:{refusing_port}/v1/chat/completions"
     both(lambda: visit(target))
     assert ending(only(recorded)[0])[2] == "aiohttp.client_exceptions.ClientConnectorError"
 
@@ -381,10 +381,10 @@ def test_the_wait_for_a_connection_is_told(recorded, server):
     assert second >= 0.5
 
 
-def test_where_nothing_was_sent_no_wait_is_told(recorded, free_port):
+def test_where_nothing_was_sent_no_wait_is_told(recorded, refusing_port):
     async def main():
         async with aiohttp.ClientSession() as session:
-            await session.post(f"http://127.0.0.1:{free_port()}/v1/chat/completions", json=BODY)
+            await session.post(f"http://127.0.0.1:{refusing_port}/v1/chat/completions", json=BODY)
 
     with pytest.raises(aiohttp.ClientConnectorError):
         asyncio.run(main())

@@ -103,7 +103,7 @@ def test_an_object_that_drips_in_byte_by_byte_is_looked_through_once(inner):
     for position in range(len(body)):
         reading.feed(body[position : position + 1])
     # Looking through it anew at each byte takes 10 s and more.
-    assert time.thread_time() - started < 2
+    assert time.thread_time() - started < 5
 
 
 def test_headers_of_every_type_are_stepped_over():

@@ -336,6 +336,6 @@ def test_salvaging_never_fails(head, tail):
 @pytest.mark.parametrize("piece", [b'"usage": {', b'"usage": [', b'"', b'"model": "', b'"error":{"error":'])
 def test_salvaging_takes_bounded_time(piece):
     tail = piece * (32_768 // len(piece))
-    started = time.perf_counter()
+    started = time.thread_time()
     framing.salvage(tail[:16_384], tail)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 2

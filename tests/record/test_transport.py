@@ -217,8 +217,8 @@ def test_a_call_that_fails_tells_how(recorded, server, library, mode, case):
     patiently(recorded, case, look)
 
 
-def test_nobody_listening_is_an_error(recorded, library, mode, free_port):
-    target = f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+def test_nobody_listening_is_an_error(recorded, library, mode, refusing_port):
+    target = f"http://127.0.0.1:{refusing_port}/v1/chat/completions"
     assert_unseen(lambda: visit(library, mode, target))
     span, said = only(recorded)
     assert ending(span) == ("error", StatusCode.ERROR, f"{library.__name__}.ConnectError")

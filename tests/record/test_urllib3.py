@@ -168,8 +168,8 @@ def test_a_call_that_fails_tells_how(recorded, server, library, case, how):
     patiently(recorded, case, look)
 
 
-def test_nobody_listening_is_an_error(recorded, library, free_port):
-    target = f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+def test_nobody_listening_is_an_error(recorded, library, refusing_port):
+    target = f"http://127.0.0.1:{refusing_port}/v1/chat/completions"
     both(lambda: visit(library, "text", target))
     assert ending(only(recorded)[0])[2] == "urllib3.exceptions.NewConnectionError"
 
@@ -333,8 +333,8 @@ def test_the_wait_for_a_connection_is_told_once_connected_and_when_used_again(re
     assert 0 < min(again) < 0.5 <= first
 
 
-def test_where_nothing_was_sent_no_wait_is_told(recorded, library, free_port):
+def test_where_nothing_was_sent_no_wait_is_told(recorded, library, refusing_port):
     with pytest.raises(Exception, match=r"refused"):
-        send(library, f"http://127.0.0.1:{free_port()}/v1/chat/completions")
+        send(library, f"http://127.0.0.1:{refusing_port}/v1/chat/completions")
     (span,) = recorded.wait(1)
     assert semconv.CONNECTION_WAIT not in span.attributes
