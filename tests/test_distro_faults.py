@@ -172,10 +172,10 @@ def live(number):
     import botocore
     place = f"{{folder}}/{{number}}"
     otel_llm.instrument({{"store.path": place + ".db", "log.file": place + ".log", "no": 1}})
-    print(httpx2.post(url, json={{"model": "m", "messages": []}}).content)
+    print(httpx2.post(url, json={{"model": "m", "messages": []}}, timeout=120).content)
     otel_llm.flush(1.0)
     otel_llm.uninstrument()
-    print(httpx2.post(url, json={{"model": "m", "messages": []}}).content, flush=True)
+    print(httpx2.post(url, json={{"model": "m", "messages": []}}, timeout=120).content, flush=True)
     sys.exit(3)
 
 
@@ -279,7 +279,7 @@ def test_a_fault_in_the_life_of_an_application_is_unseen_and_counted_and_holds_n
         env=environ(server.server_port, tmp_path),
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=580,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -80,7 +80,7 @@ def test_four_processes_that_turn_one_file_lose_no_line_and_break_none(tmp_path)
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(120)
+        writer.join(500)
     assert [writer.exitcode for writer in writers] == [0] * 4
     assert len(list(tmp_path.glob("own.log.[0-9]*"))) > 20
     found = [line.split() for line in said(path)]

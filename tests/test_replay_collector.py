@@ -103,7 +103,7 @@ def test_what_is_recorded_meanwhile_is_sent_on(collecting, store):
         exporter = SqliteSpanExporter(store)
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(exporter))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         traces = collector.folder / "traces.jsonl"
         while not traces.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -114,6 +114,6 @@ def test_what_is_recorded_meanwhile_is_sent_on(collecting, store):
         while wanted not in traces.read_text() and time.monotonic() < deadline:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
         collector.stop()
         assert wanted in {span["spanId"] for span in collector.spans()}

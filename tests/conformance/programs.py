@@ -13,8 +13,18 @@ BUSY_READING = 0.02
 """From the first output to the cancellation: the reader waits for more [s]."""
 
 
+IN_TIME = ("fail_reading", "starve")
+"""Programs that a short time-out ends in their midst, unless the machine is so slow that it ends them before."""
+
+
 class Sync:
-    """Programs of a client that blocks."""
+    """Programs of a client that blocks.
+
+    Attributes:
+        has_begun: One of `IN_TIME` has come to its midst.
+    """
+
+    has_begun = False
 
     def __init__(self, client):
         self.client = client
@@ -87,10 +97,12 @@ class Sync:
         self.ask(verb)
 
     def fail_reading(self, verb):
-        self.read(verb)
+        for piece in self._pieces(verb()):
+            self.has_begun |= OUTPUT in repr(piece)
 
     def starve(self, hold):
         held = hold()
+        self.has_begun = True
         try:
             self.client.ask()
         finally:
@@ -103,7 +115,9 @@ async def settled(value):
 
 
 class Async:
-    """Programs of a client that is awaited."""
+    """Programs of a client that is awaited; see `Sync`."""
+
+    has_begun = False
 
     def __init__(self, client):
         self.client = client
@@ -199,10 +213,12 @@ class Async:
         await self.ask(verb)
 
     async def fail_reading(self, verb):
-        await self.read(verb)
+        async for piece in self._pieces(await settled(verb())):
+            self.has_begun |= OUTPUT in repr(piece)
 
     async def starve(self, hold):
         held = await settled(hold())
+        self.has_begun = True
         try:
             await settled(self.client.ask())
         finally:

@@ -12,8 +12,9 @@ import h2.events
 
 from conformance import bodies
 from conformance.bodies import FIRST_TOKEN, RETRY_AFTER
+from parts.ports import wait_until_read
 
-HELD = 10.0
+HELD = 60.0
 """Longest that a connection is kept waiting for its client to leave [s]."""
 
 _FORMATS = (
@@ -208,7 +209,8 @@ def _send_stream(connection, answer):
     if answer.behaviour == "hang":
         return _wait_until_left(connection)
     if answer.behaviour == "reset":
-        time.sleep(FIRST_TOKEN)  # a reset overtakes what the client has not read yet
+        wait_until_read(connection)  # a reset overtakes what the client has not read yet
+        time.sleep(FIRST_TOKEN)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
         return False

@@ -8,7 +8,7 @@ from conformance import bodies
 SHORT: Final = 0.25
 """Timeout of a client that shall run into it [s]."""
 
-LONG: Final = 5.0
+LONG: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from conformance import matrix, shapes, table
 
 CELLS = [cell for client in shapes.CLIENTS for cell in shapes.cells(client)]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3400)]
 """Whoever comes first waits for the whole run."""
 
 

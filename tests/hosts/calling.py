@@ -11,7 +11,7 @@ def call(name):
     """Call, and write ``name`` down once the answer is here."""
     client = _clients.get(os.getpid())
     if client is None:
-        client = _clients[os.getpid()] = httpx.Client(trust_env=False)
+        client = _clients[os.getpid()] = httpx.Client(trust_env=False, timeout=120)
     client.post(os.environ["MODEL_URL"], json={"model": "m", "messages": [], "user": name}).raise_for_status()
     ledger = os.open(os.environ["LEDGER"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.write(ledger, f"{name}\n".encode())

@@ -5,6 +5,7 @@ import concurrent.futures
 import ctypes
 import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -20,6 +21,27 @@ if os.environ.get("INSTRUMENT_IN_CODE"):
 def few(name):
     for number in range(3):
         call(f"{name}-{number}")
+
+
+AWAIT = """
+import sqlite3, sys, time
+store, *wanted = sys.argv[1:]
+found, until = set(), time.monotonic() + 60
+while not found.issuperset(wanted) and time.monotonic() < until:
+    time.sleep(0.02)
+    try:
+        rows = sqlite3.connect(f"file:{store}?mode=ro", uri=True).execute("SELECT response_id FROM calls")
+        found = {row[0] for row in rows}
+    except sqlite3.OperationalError:
+        pass
+"""
+"""Waits, in a process of its own, until these calls are in the store: 200 ms, where there is a processor."""
+
+
+def await_kept(name):
+    """Wait until a `few` calls are in the store."""
+    wanted = [f"{name}-{number}" for number in range(3)]
+    subprocess.run([sys.executable, "-I", "-c", AWAIT, os.environ["OTEL_LLM_STORE_PATH"], *wanted], check=True)
 
 
 def reap(pids):
@@ -60,13 +82,14 @@ def fork_unhooked():
     """A fork that Python hears nothing of, as uWSGI makes its workers."""
     libc = ctypes.PyDLL(None)
     few("parent")
+    await_kept("parent")
     time.sleep(0.3)  # the parent's thread is at rest, as a server's is when it makes its workers
     pids = []
     for number in range(2):
         pid = libc.fork()
         if not pid:
             few(f"child{number}")
-            time.sleep(0.3)
+            await_kept(f"child{number}")
             os._exit(0)
         pids.append(pid)
     few("parent-too")

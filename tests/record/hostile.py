@@ -20,7 +20,7 @@ EVENTS = "text/event-stream"
 MIB = 1024 * 1024
 MOST_HELD = 64 * 1024
 SETTLED = b"SETTLED\n"
-LONGEST = 20
+LONGEST = 60
 """Most time that a connection waits for its client, and its client for it [s]."""
 
 CHUNK = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}\n\n'

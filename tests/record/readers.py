@@ -131,7 +131,7 @@ async def _of_httpx_async(library, how, base, path, wait):
                 seen.take(response.content)
             elif how == "cancelled":
                 async with asyncio.timeout(wait / 2):
-                    response = await client.post(path, json=BODY, timeout=10)
+                    response = await client.post(path, json=BODY, timeout=60)
                     seen.head = response.status_code, head_of(response), len(response.history)
                     seen.take(response.content)
             else:
@@ -157,7 +157,7 @@ def of_httpx_async(*arguments):
     return asyncio.run(_of_httpx_async(*arguments))
 
 
-LONGEST = 40.0
+LONGEST = 240.0
 """Most time that a reader may take, a stream of 200 MB too [s]."""
 
 

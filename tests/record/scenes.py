@@ -89,7 +89,8 @@ class Httpx2(Scene):
             return first
 
     def late(self):
-        with httpx2.Client(trust_env=False, verify=False, timeout=LATE) as client:
+        soon = httpx2.Timeout(60, read=LATE)
+        with httpx2.Client(trust_env=False, verify=False, timeout=soon) as client:
             return client.post(self.url, json=BODY).content
 
     def mocked(self):

@@ -27,10 +27,13 @@ from otel_llm.record.shells import httpx as shell
 
 HERE = Path(__file__).parent
 SMALL = sorted(set(hostile.BEHAVIOURS) - hostile.LARGE)
-WAITING = {"silent": 0.2, "stalls": 0.2, "open_after_the_end": 0.2}
-"""Behaviours that only the client ends, and how long it waits [s]."""
+WAITING = {"silent", "stalls", "open_after_the_end"}
+"""Behaviours that only the client ends."""
 
-WAIT = 3.0
+WAITS = (0.2, 1.5, 8.0)
+"""How long it waits then: longer where it ran out of time before it had what there was [s]."""
+
+WAIT = 20.0
 
 OUTCOMES = {"completed", "abandoned", "cancelled", "error"}
 MARGIN = 20_000_000 // 1024
@@ -44,25 +47,25 @@ def villain():
     one.close()
 
 
-def look(villain, read, behaviour):
+def look(villain, read, behaviour, wait=WAIT):
     """What is seen of one answer, and how many connections it took."""
     base = f"http://127.0.0.1:{villain.port}"
     before = settled(base)
-    seen = read(base, f"/{behaviour}{CHAT}", WAITING.get(behaviour, WAIT))
+    seen = read(base, f"/{behaviour}{CHAT}", wait)
     return (*seen, settled(base) - before)
 
 
-def look_without(villain, read, behaviour):
+def look_without(villain, read, behaviour, wait=WAIT):
     """The same with the tap off."""
     tap = transport._patched.pop("tap")
     try:
-        return look(villain, read, behaviour)
+        return look(villain, read, behaviour, wait)
     finally:
         transport._patched["tap"] = tap
 
 
 def settle(recorded):
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while len(recorded.spans) < len(recorded.started) and time.monotonic() < deadline:
         gc.collect()  # an answer that nobody holds may hold itself
         time.sleep(0.005)
@@ -73,12 +76,15 @@ def settle(recorded):
 def test_what_is_seen_of_a_hostile_server_is_the_same_and_each_call_is_one_span(recorded, villain, behaviour):
     differing, open_ended, untold = [], [], []
     for name, read in READERS.items():
-        recorded.take()
-        recorded.started.clear()
-        expected = look_without(villain, read, behaviour)
-        assert not recorded.started
-        seen = look(villain, read, behaviour)
-        settle(recorded)
+        for wait in WAITS if behaviour in WAITING else (WAIT,):
+            recorded.take()
+            recorded.started.clear()
+            expected = look_without(villain, read, behaviour, wait)
+            assert not recorded.started
+            seen = look(villain, read, behaviour, wait)
+            settle(recorded)
+            if seen == expected:
+                break
         if len(recorded.spans) != len(recorded.started) or not recorded.started:
             open_ended.append((name, len(recorded.started), len(recorded.spans)))
         for span in recorded.spans:
@@ -163,13 +169,13 @@ if with_us:
     otel_llm.instrument()
 told = {{}}
 for behaviour, reader in names:
-    told[behaviour + " " + reader] = READERS[reader](base, "/" + behaviour + "/v1/chat/completions", 10.0)
+    told[behaviour + " " + reader] = READERS[reader](base, "/" + behaviour + "/v1/chat/completions", 60.0)
 spans = None
 if with_us:
     from otel_llm.record import transport
     transport.reaper.drain()
     spans = len(transport.recorder().open)
-    otel_llm.flush(5)
+    otel_llm.flush(60)
 peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])  # rusage keeps the parent's peak
 print(json.dumps([told, peak, spans]))
 """
@@ -186,7 +192,7 @@ def child(villain, with_us, reader, tmp_path):
         env={**os.environ, "OTEL_LLM_STORE_PATH": str(tmp_path / "calls.db")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=550,
         check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
