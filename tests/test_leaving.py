@@ -85,7 +85,7 @@ def test_what_an_sdk_of_another_shape_does_not_have_is_left_out():
 
 @pytest.mark.parametrize("backend", ["refuses", "hangs"])
 def test_an_otlp_backend_that_does_not_answer_holds_the_exit_no_longer_than_two_seconds(backend, tmp_path):
-    """The least of three each: what the machine has to do besides, and the interpreter itself, are no part of it."""
+    """In one of some tries: what the machine has to do besides, and the interpreter itself, are no part of it."""
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         port = hanging.getsockname()[1] if backend == "hangs" else 1
         environ = {
@@ -95,11 +95,12 @@ def test_an_otlp_backend_that_does_not_answer_holds_the_exit_no_longer_than_two_
         }
         instrument = str(Path(sys.executable).with_name("opentelemetry-instrument"))
         command = [instrument, sys.executable, "-c", APP]
-        took = min(_exit_of(command, environ) for _ in range(3))
-    alone = min(_exit_of(command[1:], environ) for _ in range(3))
-    assert took < alone + 2.5
+        ours = []
+        while len(ours) < 5 and min(ours, default=3) >= 2.5:
+            ours.append(_exit_of(command, environ) - _exit_of(command[1:], environ))
+    assert min(ours) < 2.5
 
 
 def _exit_of(command, environ):
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=200)
     return time.time() - float(done.stdout.split()[-1])

@@ -1,7 +1,6 @@
 """What the distribution says about itself, and the file it says it in: whole lines, none lost, the host unaffected."""
 
 import logging
-import multiprocessing
 import os
 import re
 import subprocess
@@ -67,21 +66,24 @@ def test_without_turned_files_the_file_begins_anew(tmp_path, logger):
     assert {file.name for file in tmp_path.iterdir()} == {"own.log", "own.log.lock"}
 
 
-def _write(path, who, lines):
-    set_up(path, max_size=Size(200_000), max_files=1000)
-    for number in range(lines):
-        logs.logger.warning("writer %d line %d %s", who, number, "x" * (number % 90))
+WRITER = """
+import sys
+from otel_llm import logs
+from otel_llm.quantity import Size
+path, who, lines = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+logs.set_up(logs.Config(file=path, max_size=Size(200_000), max_files=1000))
+for number in range(lines):
+    logs.logger.warning("writer %d line %d %s", who, number, "x" * (number % 90))
+"""
 
 
 def test_four_processes_that_turn_one_file_lose_no_line_and_break_none(tmp_path):
     path = tmp_path / "own.log"
-    spawn = multiprocessing.get_context("spawn")
-    writers = [spawn.Process(target=_write, args=(path, who, 20_000)) for who in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(500)
-    assert [writer.exitcode for writer in writers] == [0] * 4
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, path, str(who), "20000"], stderr=subprocess.DEVNULL)
+        for who in range(4)
+    ]
+    assert [writer.wait() for writer in writers] == [0] * 4
     assert len(list(tmp_path.glob("own.log.[0-9]*"))) > 20
     found = [line.split() for line in said(path)]
     for who in range(4):

@@ -14,7 +14,7 @@ import pytest
 from parts.model import EXAMPLES
 
 COMMANDS = Path(sys.executable).parent
-WITHIN = 120.0
+WITHIN = 500.0
 
 
 @dataclass(frozen=True, slots=True)
