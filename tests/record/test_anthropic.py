@@ -207,3 +207,8 @@ def test_any_request_is_opened_and_what_it_tells_fits_a_call(body):
     opening = ask(body, headers={"anthropic-version": "1"})
     call = Call(operation="chat", **opening.request)
     assert Call.from_attributes(call.attributes()) == call
+
+
+def test_counting_tokens_on_vertex_is_no_inference():
+    path = "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict"
+    assert ask({"model": "claude", "messages": []}, path, "us-east5-aiplatform.googleapis.com", 443) is None

@@ -238,3 +238,21 @@ def test_the_head_of_an_answer_counts_tokens_cached_ones_included():
         ],
     )
     assert (head.input_tokens, head.output_tokens) == (14, 5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"messages": []}, {"inputText": "hi"}, {"prompt": "hi", "max_gen_len": 9}, {"prompt": "hi", "maxTokens": 9}],
+)
+def test_a_model_of_no_known_form_is_told_by_what_it_is_asked(body):
+    assert asked("/model/mine/invoke", body).model == "mine"
+
+
+def test_claudes_usage_is_read_from_an_answer_without_a_type():
+    usage = {"input_tokens": 8, "cache_read_input_tokens": 2, "output_tokens": 3}
+    facts = told(bedrock, {"completion": "hi", "stop_reason": "max_tokens", "usage": usage}).facts
+    assert (facts.input_tokens, facts.output_tokens, facts.finish) == (10, 3, {0: "max_tokens"})
+
+
+def test_a_bare_answer_of_cohere_tells_why_it_ended():
+    assert told(bedrock, {"text": "hi", "finish_reason": "COMPLETE"}).facts.finish == {0: "COMPLETE"}

@@ -163,3 +163,16 @@ def test_an_answer_larger_than_what_is_held_still_tells_its_tokens():
         "r",
     )
     assert facts.finish == {0: "STOP"}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"), [(1, ("STOP",)), (2, ("MAX_TOKENS",)), (8, ("8",)), (0, ()), (True, ()), (10**9, ())]
+)
+def test_a_finish_reason_that_is_a_number_is_told_by_its_name(said, reason):
+    facts = told(gemini, {"candidates": [{"content": {"parts": [{"text": "hi"}]}, "finishReason": said}]}).facts
+    assert tuple(facts.finish.values()) == reason
+
+
+def test_an_array_whose_reason_is_a_number_is_complete():
+    elements = [{"candidates": [{"content": {"parts": [{"text": "hi"}]}, "finishReason": 1}]}]
+    assert told(gemini, json.dumps(elements).encode(), array=True).complete

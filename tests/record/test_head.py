@@ -135,3 +135,20 @@ def test_a_reset_that_is_a_date_is_held_against_the_answers_own(said, seconds):
 
 def test_a_reset_is_no_attribute_of_a_call():
     assert head(x_ratelimit_reset_tokens="1s").tell({}) == {"status_code": 200}
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("ValidationException", "ValidationException"),
+        ("ThrottlingException:http://internal.example/coral/", "ThrottlingException"),
+        ("com.amazon.coral.service#AccessDeniedException", "AccessDeniedException"),
+        ("no class at all", None),
+    ],
+)
+def test_amazon_tells_the_class_of_an_error_in_the_head(said, code):
+    assert read_head(400, [(b"x-amzn-ErrorType", said.encode())]).tell({}).get("error_code") == code
+
+
+def test_a_call_that_went_well_has_no_error_code():
+    assert "error_code" not in read_head(200, [(b"x-amzn-ErrorType", b"ValidationException")]).tell({})

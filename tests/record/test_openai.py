@@ -52,6 +52,10 @@ def read(*messages):
         ("/api/paas/v4/chat/completions", semconv.OPERATION_CHAT),
         ("/openai/deployments/gpt/chat/completions", semconv.OPERATION_CHAT),
         ("/openai/deployments/ada/embeddings", semconv.OPERATION_EMBEDDINGS),
+        ("/v1/fim/completions", semconv.OPERATION_TEXT_COMPLETION),
+        ("/v1/agents/completions", semconv.OPERATION_CHAT),
+        ("/v1/prompts/pp-1/completions", semconv.OPERATION_CHAT),
+        ("/publishers/mistralai/models/m:streamRawPredict", semconv.OPERATION_CHAT),
     ],
 )
 def test_the_path_tells_the_operation(path, operation):
@@ -77,6 +81,30 @@ def test_an_azure_path_names_provider_and_deployment():
 
 def test_the_body_names_the_model_before_the_path_does():
     assert ask({"model": "m"}, "/openai/deployments/my-gpt/chat/completions").model == "m"
+
+
+@pytest.mark.parametrize(
+    ("path", "provider"),
+    [("/models/chat/completions", "azure.ai.inference"), ("/openai/v1/chat/completions", "azure.ai.openai")],
+)
+def test_a_host_of_azure_that_serves_both_is_told_by_the_path(path, provider):
+    assert ask({"model": "m"}, path, "mine.services.ai.azure.com", None).provider == provider
+
+
+def test_an_engine_of_old_is_the_model():
+    assert ask({"prompt": "hi"}, "/v1/engines/davinci/completions").model == "davinci"
+
+
+def test_another_publisher_on_vertex_is_asked_in_openais_words():
+    opening = ask({"messages": []}, "/v1/projects/p/locations/l/publishers/mistralai/models/m@1:rawPredict")
+    assert (opening.provider, opening.model) == ("gcp.vertex_ai", "m@1")
+
+
+@pytest.mark.parametrize(
+    "path", ["/publishers/anthropic/models/m:rawPredict", "/publishers/google/models/m:rawPredict", "/any:rawPredict"]
+)
+def test_what_no_other_publisher_is_asked_is_left_alone(path):
+    assert ask({"model": "m"}, path) is None
 
 
 def test_what_the_body_asks_is_told():

@@ -20,6 +20,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
     Attributes:
         input_tokens: Cached ones included; like `output_tokens`, for bodies that do not say it.
+        error_code: The class of an error at Amazon, for bodies that hold no more than a sentence.
     """
 
     status: int
@@ -38,8 +39,9 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     server_decode_time: float | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    error_code: str | None = None
 
-    def tell(self, told: dict[str, Any]) -> dict[str, Any]:
+    def tell(self, told: dict[str, Any]) -> dict[str, Any]:  # noqa: C901 - name by name, as of `Facts`
         """Add what it says of the call to ``told``, fields of a `otel_llm.calls.Call`."""
         told["status_code"] = self.status
         if self.limit_requests is not None:
@@ -60,6 +62,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
             told["input_tokens"] = self.input_tokens
         if self.output_tokens is not None:
             told["output_tokens"] = self.output_tokens
+        if self.error_code is not None and self.is_error:
+            told["error_code"] = self.error_code
         return told
 
     @property
@@ -179,6 +183,15 @@ def _retry_after(odd: Mapping[str, str]) -> float | None:
         return None
 
 
+_ERROR: Final = re.compile(r"(?:[\w.]{1,200}#)?(\w{1,100})(?::.*)?")
+
+
+def _error(text: str) -> str | None:
+    """The class in ``ValidationException:http://...`` or ``com.amazon#ValidationException``."""
+    named = _ERROR.fullmatch(text.strip())
+    return named[1] if named else None
+
+
 _RENEWALS: Final = (
     ("anthropic-ratelimit-requests-reset", "reset_requests"),
     ("anthropic-ratelimit-tokens-reset", "reset_tokens"),
@@ -202,6 +215,7 @@ _FIELDS: Final[Mapping[bytes, tuple[str, Callable[[str], Any] | None]]] = {
     b"x-queue-time": ("server_queue_time", _milliseconds),
     b"x-inference-time": ("server_decode_time", _milliseconds),
     b"x-amzn-bedrock-output-token-count": ("output_tokens", _count),
+    b"x-amzn-errortype": ("error_code", _error),
     **{
         name.encode(): (name, None)
         for name in (

@@ -31,6 +31,8 @@ from otel_llm.record.providers import hosts as host_names
 PATHS: Final = ("/v1/messages", ":rawPredict", ":streamRawPredict")
 
 _VERTEX: Final = "/publishers/anthropic/models/"
+_COUNTING: Final = "count-tokens:"
+"""In place of a model: Vertex counts the tokens of a body and asks no model."""
 
 
 class _Body(msgspec.Struct):
@@ -50,6 +52,8 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
     path = request.path
     _, on_vertex, named = path.partition(_VERTEX)
     if not on_vertex and not path.endswith("/v1/messages"):
+        return None
+    if named.startswith(_COUNTING):
         return None
     body = parse(request.body, _Body)
     model = text(body.model) or (named.rpartition(":")[0] if on_vertex else None)

@@ -45,6 +45,7 @@ class _Body(msgspec.Struct):
 
     inference_config: Any = msgspec.field(default=None, name="inferenceConfig")
     text_config: Any = msgspec.field(default=None, name="textGenerationConfig")
+    messages: Any = None
     prompt: Any = None
     input_text: Any = msgspec.field(default=None, name="inputText")
     temperature: Any = None
@@ -72,16 +73,27 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
     model, _, door = named.rpartition("/")
     model = unquote(model)
     provider = host_names.by_host(request.host, request.port, hosts)
+    body = parse(request.body, _Body)
     if any(word in model for word in _NO_INFERENCE) or not (
-        provider or request.certain or door.startswith("converse") or "." in model or model.startswith("arn:")
+        provider or request.certain or door.startswith("converse") or "." in model or _is_ours(model, body)
     ):
         return None
-    body = parse(request.body, _Body)
     return Opening(
         operation=_operation(model, door, body),
         provider=provider or "aws.bedrock",
         model=model or None,
         request=_request(body),
+    )
+
+
+def _is_ours(model: str, body: _Body) -> bool:
+    """Whether a model of no known form, at a host that nobody knows, is asked what models are asked."""
+    bounded = (body.max_tokens, body.camel_max_tokens, body.max_gen_len, body.max_tokens_to_sample)
+    return (
+        model.startswith("arn:")
+        or isinstance(body.messages, list)
+        or isinstance(body.input_text, str)
+        or (isinstance(body.prompt, str) and any(count(value) is not None for value in bounded))
     )
 
 
@@ -186,7 +198,7 @@ def _read_model(message: Mapping[str, Any], facts: Facts) -> bool:
         for position, choice in enumerate(items(message["choices"])):
             _read_stop(mapping(choice).get("stop_reason"), facts, position)
         return openai.read(message, facts)
-    if any(name in message for name in ("event_type", "generations", "generation_id", "is_finished", "response_type")):
+    if any(name in message for name in _OF_COHERE):
         return cohere.read(message, facts)
     if "generation" in message:
         return _read_llama(message, facts)
@@ -201,6 +213,10 @@ _OF_ANTHROPIC: Final = frozenset(
         *("content_block_start", "content_block_delta", "content_block_stop"),
     }
 )
+
+
+_OF_COHERE: Final = ("event_type", "generations", "generation_id", "is_finished", "response_type", "finish_reason")
+"""Fields that only Cohere's bodies have at their top."""
 
 
 def _read_stop(reason: object, facts: Facts, index: int = 0) -> None:
@@ -233,6 +249,8 @@ def _read_titan(message: Mapping[str, Any], facts: Facts) -> bool:
 def _read_others(message: Mapping[str, Any], facts: Facts) -> bool:
     """Anthropic's and Mistral's text models, AI21's Jurassic, and errors in a sentence."""
     _read_stop(message.get("stop_reason"), facts)
+    if "input_tokens" in mapping(message.get("usage")):
+        anthropic.read({"usage": message["usage"]}, facts)
     outputs = [mapping(output) for output in items(message.get("outputs"))]
     for position, output in enumerate(outputs):
         _read_stop(output.get("stop_reason"), facts, position)

@@ -63,12 +63,32 @@ class _Body(msgspec.Struct):
     output_dimension: Any = None
 
 
+class _PlainChat(msgspec.Struct, forbid_unknown_fields=True):
+    """A chat of version 1 that names no model, and states nothing that Cohere does not know."""
+
+    message: str = ""
+    stream: bool | None = None
+    num_generations: int | None = None
+    preamble: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    p: float | None = None
+    k: int | None = None
+    seed: int | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is one: a message alone is any web application's."""
+        return bool(self.message) and (self.stream is not None or self.num_generations is not None)
+
+
 def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa: A001 - the format's door
     """What ``request`` asks, or ``None`` when it is no inference."""
     _, version, name = request.path.rsplit("/", 2)
     provider = host_names.by_host(request.host, request.port, hosts)
     body = parse(request.body, _Body)
-    if not (provider == "cohere" or request.certain or _is_ours(version + name, body)):
+    known = provider == "cohere" or request.certain or _is_ours(version + name, body)
+    if not (known or (version + name == "v1chat" and parse(request.body, _PlainChat).asks)):
         return None
     choices = count(body.num_generations)
     return Opening(

@@ -108,9 +108,9 @@ def read(message: Mapping[str, Any], facts: Facts) -> bool:
         _read_usage(message["usageMetadata"], facts)
     if message.get("error"):
         _read_error(mapping(message["error"]), facts)
-    if text(mapping(message.get("promptFeedback")).get("blockReason")):
+    if mapping(message.get("promptFeedback")).get("blockReason"):
         facts.done = True  # nothing follows a prompt that was refused
-    reason = text(message.get("finishReason"))
+    reason = _reason(message.get("finishReason"))
     if reason:
         facts.finish.setdefault(0, reason)
     carries = False
@@ -121,11 +121,24 @@ def read(message: Mapping[str, Any], facts: Facts) -> bool:
 
 
 def _read_candidate(candidate: Mapping[str, Any], position: int, facts: Facts) -> bool:
-    reason = text(candidate.get("finishReason"))
+    reason = _reason(candidate.get("finishReason"))
     if reason:
         index = candidate.get("index")
         facts.finish[index if type(index) is int else position] = reason
     return any(_is_output(mapping(part)) for part in items(mapping(candidate.get("content")).get("parts")))
+
+
+def _reason(said: object) -> str | None:
+    """A finish reason by name: clients that ask for ``enum-encoding=int`` get its number."""
+    if type(said) is not int:
+        return text(said)
+    return _REASONS.get(said) or (str(said) if 0 < said < _MOST_REASONS else None)
+
+
+_REASONS: Final = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
+"""Those that the Gemini API and Vertex number alike; later ones keep their number."""
+
+_MOST_REASONS: Final = 100
 
 
 def _is_output(part: Mapping[str, Any]) -> bool:

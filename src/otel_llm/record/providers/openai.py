@@ -31,14 +31,20 @@ from otel_llm.record.exchange import (
 )
 from otel_llm.record.providers import hosts as host_names
 
-PATHS: Final = ("/chat/completions", "/completions", "/responses", "/embeddings", "/v1/chat")
+PATHS: Final = (
+    *("/chat/completions", "/completions", "/responses", "/embeddings", "/v1/chat"),
+    *(":rawPredict", ":streamRawPredict"),
+)
 
 _OPERATIONS: Final = (
     ("/chat/completions", semconv.OPERATION_CHAT),
+    ("/agents/completions", semconv.OPERATION_CHAT),
     ("/completions", semconv.OPERATION_TEXT_COMPLETION),
     ("/responses", semconv.OPERATION_CHAT),
     ("/embeddings", semconv.OPERATION_EMBEDDINGS),
     ("/v1/chat", semconv.OPERATION_CHAT),
+    (":rawPredict", semconv.OPERATION_CHAT),
+    (":streamRawPredict", semconv.OPERATION_CHAT),
 )
 _CERTAIN: Final = ("/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
 """Paths that nobody but a model server has: a body that cannot be read still gives a span."""
@@ -75,16 +81,25 @@ class _Messages(msgspec.Struct):
 def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa: A001 - the format's door
     """What ``request`` asks, or ``None`` when it is no inference."""
     path = request.path
+    published = _published(path)
+    if published == "":
+        return None
     operation = next(name for suffix, name in _OPERATIONS if path.endswith(suffix))
+    if operation == semconv.OPERATION_TEXT_COMPLETION and "/prompts/" in path:
+        operation = semconv.OPERATION_CHAT  # Portkey's stored prompts
     provider = host_names.by_host(request.host, request.port, hosts)
     body = parse(request.body, _Body)
     if path.endswith("/v1/chat") and provider != "writer" and not _is_chat(request.body):
         return None
-    model = text(body.model) or _deployment(path)
+    model = text(body.model) or published or _deployment(path)
     if provider is None:
         if model is None and not (request.certain or path.endswith(_CERTAIN)):
             return None
-        provider = "azure.ai.openai" if "/openai/deployments/" in path else "openai"
+        provider = "gcp.vertex_ai" if published else "openai"
+        if "/openai/deployments/" in path:
+            provider = "azure.ai.openai"
+    elif provider == "azure.ai.inference" and "/openai/" in path:
+        provider = "azure.ai.openai"  # one host serves both
     return Opening(operation=operation, provider=provider, model=model, request=_request(body))
 
 
@@ -94,9 +109,21 @@ def _is_chat(raw: bytes | None) -> bool:
 
 
 def _deployment(path: str) -> str | None:
-    """The deployment in an Azure path, ``/openai/deployments/NAME/chat/completions``."""
-    _, found, rest = path.partition("/deployments/")
-    return rest.partition("/")[0] or None if found else None
+    """The deployment in an Azure path, ``/openai/deployments/NAME/chat/completions``; OpenAI's engines of old."""
+    for mark in ("/deployments/", "/engines/"):
+        _, found, rest = path.partition(mark)
+        if found:
+            return rest.partition("/")[0] or None
+    return None
+
+
+def _published(path: str) -> str | None:
+    """The model of another publisher on Vertex, whose bodies are OpenAI's; empty where they are not, else ``None``."""
+    if not path.endswith("awPredict"):
+        return None
+    _, found, named = path.partition("/publishers/")
+    publisher, _, model = named.partition("/models/")
+    return model.rpartition(":")[0] if found and publisher not in ("anthropic", "google") else ""
 
 
 def _request(body: _Body) -> dict[str, Value]:
