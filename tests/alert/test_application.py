@@ -13,10 +13,10 @@ import pytest
 from parts.application import COMMANDS
 from parts.ports import free_ports
 from parts.rules import errors
-from parts.waiting import wait_for
+from parts.waiting import WITHIN, wait_for
 
 RULE = """
-window: 10s, by: [gen_ai.request.model], threshold: 0.4, min_samples: 4, for: 1s, keep_firing_for: 1s, no_data: resolve,
+window: 10s, by: [gen_ai.request.model], threshold: 0.4, min_samples: 1, for: 1s, keep_firing_for: 1s, no_data: resolve,
 annotations: {summary: "{{ value | pct }} of calls to {{ labels.gen_ai_request_model }} fail"}
 """
 APPLICATION = """
@@ -45,7 +45,6 @@ global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: [rules.yml]
 scrape_configs: [{{job_name: app, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
 """
-WITHIN = 60.0
 
 
 @pytest.mark.slow
@@ -82,17 +81,17 @@ def test_errors_of_a_real_application_are_told_once_and_seen_alike_everywhere(
             assert hook.alerts() == []
             application.stdin.write("fail\n")
             application.stdin.flush()
-            wait_for(hook.alerts, WITHIN)
-            wait_for(lambda: listed().get("Errors") == "firing", WITHIN)
-            wait_for(lambda: there().get("Errors") == "firing", WITHIN)
+            wait_for(hook.alerts)
+            wait_for(lambda: listed().get("Errors") == "firing")
+            wait_for(lambda: there().get("Errors") == "firing")
             application.stdin.write("work\n")
             application.stdin.flush()
-            wait_for(lambda: len(hook.alerts()) == 2, WITHIN)
-            wait_for(lambda: listed().get("Errors") == "resolved", WITHIN)
-            wait_for(lambda: there().get("Errors") != "firing", WITHIN)
+            wait_for(lambda: len(hook.alerts()) == 2)
+            wait_for(lambda: listed().get("Errors") == "resolved")
+            wait_for(lambda: there().get("Errors") != "firing")
         finally:
             application.stdin.close()
-            application.wait(30)
+            application.wait(WITHIN)
     firing, resolved = hook.alerts()
     assert (firing["status"], resolved["status"]) == ("firing", "resolved")
     assert firing["labels"]["gen_ai_request_model"] == "smollm2-135m-instruct"

@@ -31,11 +31,13 @@ def calls_made(function):
     """How many functions run, Python's own among them: the same on any machine."""
     made = []
     function()  # what happens once has happened
+    gc.disable()  # a collection runs what others left behind
     sys.setprofile(lambda _frame, event, _what: made.append(event) if event in {"call", "c_call"} else None)
     try:
         function()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return len(made) - 2  # the function itself, and setprofile
 
 

@@ -13,7 +13,7 @@ from otel_llm.alert.memory import MemoryLedger
 from otel_llm.alert.outlet import Desk, Post
 from otel_llm.ledger import LedgerError, Message, Silence
 from otel_llm.store.ledger import SqliteLedger
-from parts.receivers import Answer
+from parts.receivers import HANGS_FOR, Answer
 from parts.rules import interpret
 from parts.waiting import wait_for
 
@@ -95,9 +95,11 @@ def office(hook):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr(carriage, "CONNECT", 0.5)
-    monkeypatch.setattr(carriage, "TOTAL", 0.5)
+def impatient():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(carriage, "CONNECT", 0.5)
+        patch.setattr(carriage, "TOTAL", 0.5)
+        yield patch
 
 
 # --- what is sent -----------------------------------------------------------------------------------------------------
@@ -315,14 +317,18 @@ def test_the_wish_of_a_receiver_is_honoured_up_to_ten_minutes(office, hook):
 def test_a_server_that_hangs_closes_or_drips_is_tried_again(office, hook, answer, impatient):
     hook.answer = lambda _: answer
     office.tell(message())
-    before = time.monotonic()
-    office.turn()
-    assert time.monotonic() - before < 3
+    failed = 0
+    while not hook.requests:  # on a machine that stands still the time is over before anything is sent
+        before = time.monotonic()
+        office.turn()
+        assert time.monotonic() - before < HANGS_FOR / 2
+        failed += 1
+        office.clock.pass_(60)
+    impatient.undo()
     hook.answer = lambda _: Answer()
-    office.clock.pass_(2)
     office.turn()
-    assert len(hook.requests) == 2
-    assert office.post.counts == {("ops", "failed"): 1, ("ops", "sent"): 1}
+    assert len(hook.requests) > 1
+    assert office.post.counts == {("ops", "failed"): failed, ("ops", "sent"): 1}
 
 
 def test_a_long_answer_is_not_read_and_counts(office, hook):
@@ -534,10 +540,10 @@ def queue(post, ledger, *messages):
 def test_a_thread_delivers_and_ends_when_nothing_waits(post, hook):
     ledger = MemoryLedger()
     queue(post, ledger, message())
-    wait_for(lambda: hook.requests, 10)
-    wait_for(lambda: not post._desks["ops"].loop.is_running, 10)
+    wait_for(lambda: hook.requests)
+    wait_for(lambda: not post._desks["ops"].loop.is_running)
     queue(post, ledger, message("Slow"))
-    wait_for(lambda: len(hook.requests) == 2, 10)
+    wait_for(lambda: len(hook.requests) == 2)
 
 
 def test_what_waited_before_this_process_judged_is_delivered(post, hook):
@@ -546,7 +552,7 @@ def test_what_waited_before_this_process_judged_is_delivered(post, hook):
     other = Post()
     other.take(plan(webhook(hook.url)))
     other.deliver(ledger, 1)
-    wait_for(lambda: hook.requests, 10)
+    wait_for(lambda: hook.requests)
     other.stop()
 
 
@@ -562,7 +568,7 @@ def test_one_receiver_that_hangs_holds_up_no_other(hook):
         )
     )
     queue(post, MemoryLedger(), message())
-    wait_for(lambda: {request.path for request in hook.requests} == {"/slow", "/hook"}, 10)
+    wait_for(lambda: {request.path for request in hook.requests} == {"/slow", "/hook"})
     post.stop()
 
 
@@ -577,7 +583,7 @@ def test_a_fork_delivers_with_threads_of_its_own(post, hook):
     ledger = MemoryLedger()
     hook.answer = lambda _: Answer(hangs=True)
     queue(post, ledger, message())
-    wait_for(lambda: hook.requests, 10)
+    wait_for(lambda: hook.requests)
     pid = os.fork()
     if pid == 0:
         queue(post, ledger, message("Slow"))

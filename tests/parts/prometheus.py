@@ -53,7 +53,7 @@ def promtool() -> Callable[..., subprocess.CompletedProcess[str]]:
     """``promtool("check", "rules", file)`` runs it and gives what it said."""
     binary = program("promtool")
     return lambda *arguments, cwd=None: subprocess.run(
-        [binary, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=cwd, check=False
+        [binary, *map(str, arguments)], capture_output=True, text=True, timeout=500, cwd=cwd, check=False
     )
 
 
@@ -62,7 +62,7 @@ def amtool() -> Callable[..., subprocess.CompletedProcess[str]]:
     """``amtool("check-config", file)`` runs it and gives what it said."""
     binary = program("amtool")
     return lambda *arguments: subprocess.run(
-        [binary, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+        [binary, *map(str, arguments)], capture_output=True, text=True, timeout=500, check=False
     )
 
 

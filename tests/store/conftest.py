@@ -4,6 +4,7 @@ import pytest
 from finished_spans import Spans
 
 from otel_llm.store.database import Database
+from parts.waiting import WITHIN
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def path(tmp_path):
 def database(path):
     made = Database(path)
     yield made
-    made.close(5)
+    made.close(WITHIN)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def kept(database, spans):
     def keep(*some):
         for span in some:
             assert database.submit_span(span)
-        assert database.flush(5)
+        assert database.flush(WITHIN)
         return database
 
     return keep

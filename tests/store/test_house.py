@@ -14,7 +14,7 @@ from otel_llm.store import house, retention
 from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
 from otel_llm.store.database import Config, Database
-from parts.waiting import wait_for
+from parts.waiting import WITHIN, wait_for
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "bench" / "soak")]
 
@@ -55,17 +55,36 @@ def test_writers_a_dashboard_and_a_long_reader_get_along(tmp_path):
     assert found["holds"], found
 
 
+@pytest.mark.parametrize("bound", [1_000_000, 1_500_000])
+def test_a_quota_of_a_few_transactions_holds_whenever_the_log_is_looked_at(path, spans, monkeypatch, bound):
+    shares = []
+    checkpoint = Connection.checkpoint
+
+    def look(connection, *, limit):
+        shares.append(quota.size(path) / bound)
+        return checkpoint(connection, limit=limit)
+
+    monkeypatch.setattr(Connection, "checkpoint", look)
+    database = Database(path, Config(max_size=Size(bound)))
+    for number in range(5):
+        for _ in range(2000):
+            database.submit_span(spans.call(response_id=f"{number:040}"))
+        assert database.flush(WITHIN)
+    database.close(WITHIN)
+    assert max(shares) <= 1.2
+
+
 def test_content_larger_than_the_quota_leaves_the_newest_and_the_bound(path, spans):
     database = Database(path, Config(max_size=Size.parse("4MB")))
     for number in range(60):
         database.submit_span(spans.span({"number": number, "big": "x" * 110_000}))
-    assert database.flush(20)
+    assert database.flush(WITHIN)
     assert quota.size(path) <= 1.2 * 4_000_000
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as sqlite:
         texts = [row[0] for row in sqlite.execute("SELECT attributes FROM spans ORDER BY start_time")]
     assert '"number":59' in texts[-1]
     assert database.stats().dropped == {}
-    database.close(5)
+    database.close(WITHIN)
 
 
 def test_no_more_is_deleted_than_the_quota_asks_for(path, spans):
@@ -83,10 +102,10 @@ def test_while_a_reader_is_in_the_way_the_log_stays_within_its_bound_and_what_is
     monkeypatch.setattr(house, "_LONGEST_LOG", 1_000_000)
     database = Database(path, Config(max_size=Size.parse("8MB")))
     database.submit_span(spans.call())
-    assert database.flush(5)
+    assert database.flush(WITHIN)
     reader = reading()
     wal = path.with_name(path.name + "-wal")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WITHIN
     while "queue_full" not in database.stats().dropped and time.monotonic() < deadline:
         for _ in range(100):
             database.submit_span(spans.span({"big": "x" * 2000}))
@@ -95,26 +114,26 @@ def test_while_a_reader_is_in_the_way_the_log_stays_within_its_bound_and_what_is
     assert wal.stat().st_size <= 1_000_000 + 2_000_000  # the bound, and the batch that went over it
     assert database.stats().last_error.startswith("log_full")
     reader.close()
-    wait_for(lambda: database.flush(1) and wal.stat().st_size <= 600_000, 8)
+    wait_for(lambda: database.flush(1) and wal.stat().st_size <= 600_000)
     stats = database.stats()
     assert stats.seen == stats.stored + sum(stats.dropped.values())
-    database.close(5)
+    database.close(WITHIN)
 
 
 def test_a_log_is_cut_when_the_reader_has_gone_though_nobody_writes_any_more(path, spans, reading):
     database = Database(path, Config(max_size=Size.parse("2MB")))
     database.submit_span(spans.call())
-    assert database.flush(5)
+    assert database.flush(WITHIN)
     reader = reading()
     for _ in range(5):
         for _ in range(100):
             database.submit_span(spans.call(response_id="x" * 100))
-        database.flush(5)
+        database.flush(WITHIN)
     wal = path.with_name(path.name + "-wal")
     assert wal.stat().st_size > retention.wal_limit(2_000_000)
     reader.close()
-    wait_for(lambda: wal.stat().st_size <= retention.wal_limit(2_000_000), 5)
-    database.close(5)
+    wait_for(lambda: wal.stat().st_size <= retention.wal_limit(2_000_000))
+    database.close(WITHIN)
 
 
 def test_space_is_given_back(path, spans):
@@ -169,8 +188,8 @@ def test_on_a_full_disk_what_is_too_old_makes_room_for_what_is_new(tmp_path, spa
         for _ in range(6):
             for _ in range(200):
                 database.submit_span(spans.call(at=-20 * DAY, response_id="x" * 2000))
-            database.flush(5)
-        database.close(5)
+            database.flush(WITHIN)
+        database.close(WITHIN)
         assert path.with_name("s.db.reserve").stat().st_mode & 0o777 == 0o600
         before = path.stat().st_size
         with (folder / "others").open("wb", buffering=0) as others, contextlib.suppress(OSError):
@@ -179,10 +198,10 @@ def test_on_a_full_disk_what_is_too_old_makes_room_for_what_is_new(tmp_path, spa
         database = Database(path, Config(max_size=quota_, max_age=Duration.parse("1d")))
         for number in range(600):
             database.submit_span(spans.call(at=0, response_id=f"{number:0200}"))
-        wait_for(lambda: database.flush(1), 30)
+        wait_for(lambda: database.flush(1))
         assert database.stats().stored == 600
         assert database.stats().dropped == {}
         assert path.stat().st_size <= before
-        database.close(5)
+        database.close(WITHIN)
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -17,6 +17,7 @@ from otel_llm.store.connection import Connection
 from otel_llm.store.database import Config, Database
 from otel_llm.store.migration import copies, schema_steps
 from otel_llm.store.query import Filter, Reader
+from parts.waiting import WITHIN
 
 FIXTURES = Path(__file__).with_name("fixtures")
 NEWEST = len(schema_steps())
@@ -94,8 +95,8 @@ def test_a_writer_brings_every_released_schema_up_to_date_and_loses_nothing(tmp_
     Connection(fresh).close()
     database = Database(path, Config(max_age=Duration.parse("36500d")))
     assert database.submit_span(spans.call())
-    assert database.flush(10)
-    database.close(5)
+    assert database.flush(WITHIN)
+    database.close(WITHIN)
     assert look(path, "PRAGMA user_version") == NEWEST
     assert look(path, "PRAGMA integrity_check") == "ok"
     assert look(path, "SELECT count(*) FROM spans") == 8
@@ -195,10 +196,10 @@ def test_a_newer_schema_is_read_by_what_is_known_of_it_and_what_is_written_is_co
     database = Database(path)
     for _ in range(3):
         database.submit_span(spans.call())
-    assert not database.flush(5)
+    assert not database.flush(WITHIN)
     assert database.stats().dropped == {"newer_schema": 3}
     assert database.stats().last_error.startswith("newer_schema")
-    database.close(5)
+    database.close(WITHIN)
     with Reader(path) as reader:
         assert len(reader.calls(Filter())) == 6
         assert reader.summary(Filter())["calls"] == 6

@@ -29,6 +29,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from otel_llm.store.otlp import COLUMNS, SpanEncoder
 from otel_llm.store.otlp_signals import LOGS, POINTS, logs_request, metrics_request
 from otel_llm.store.protobuf import any_value, varint
+from parts.waiting import WITHIN
 
 NOW = time.time_ns()  # what is older than the store keeps is deleted at once
 
@@ -165,7 +166,7 @@ def test_attributes_of_every_kind_are_what_the_sdk_would_have_sent(database, spa
         assert database.submit_span(span)
 
     write()
-    assert database.flush(10)
+    assert database.flush(WITHIN)
     assert encoded(path) == theirs(*made)
 
 
@@ -204,7 +205,7 @@ def test_logs_are_what_the_sdk_would_have_sent(database, path):
     bare = LogRecord(observed_timestamp=NOW + 3, body="only", attributes={})
     records = [ReadableLogRecord(record, RESOURCE, SCOPE) for record in (full, bare)]
     database.submit_logs(records)
-    assert database.flush(5)
+    assert database.flush(WITHIN)
     with closing(sqlite3.connect(path)) as sqlite:
         request = logs_request(sqlite, sqlite.execute(f"SELECT {LOGS} FROM logs ORDER BY id"))  # noqa: S608
     assert ExportLogsServiceRequest.FromString(request) == encode_logs(records)
@@ -225,7 +226,7 @@ def test_metrics_are_what_the_sdk_would_have_sent(database, path):
             wide.record(value)
     data = reader.get_metrics_data()
     assert database.submit_metrics(data)
-    assert database.flush(5)
+    assert database.flush(WITHIN)
     query = f"SELECT {POINTS} FROM points JOIN streams ON streams.id = points.stream ORDER BY points.id"  # noqa: S608
     with closing(sqlite3.connect(path)) as sqlite:
         request = metrics_request(sqlite, sqlite.execute(query))

@@ -21,6 +21,7 @@ from otel_llm.store.errors import NotFoundError, StoreError
 from otel_llm.store.replay import GaveUpError, Replay, Wish
 from otel_llm.store.sender import MOST_READ, Destination
 from parts.sink import sink
+from parts.waiting import WITHIN
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def backend():
 def sent(path, backend):
     """Send everything now; gives the tally."""
 
-    def send(*, url=None, headers=(), compressed=False, timeout=5.0, waited=None, **wish):
+    def send(*, url=None, headers=(), compressed=False, timeout=60.0, waited=None, **wish):
         destination = Destination(url=url or backend.url, headers=dict(headers), compressed=compressed, timeout=timeout)
         waits = [] if waited is None else waited
         with Replay(path, destination, Wish(**{"patience": 60.0, **wish}), waits.append) as replay:
@@ -199,11 +200,11 @@ def test_an_answer_of_any_length_is_read_with_a_cap(kept, spans, backend, sent):
 
 def test_a_backend_that_keeps_silent_is_left_after_the_timeout(kept, spans, backend, sent):
     silent = threading.Event()
-    backend.answers = [lambda *_: silent.wait(2) or (503, {}, b"")]
+    backend.answers = [lambda *_: silent.wait(60) and (200, {}, b"")]
     kept(spans.call())
     waited = []
     assert sent(timeout=0.2, waited=waited).sent == {"spans": 1}
-    assert len(waited) == 1
+    assert waited
     silent.set()
 
 
@@ -238,7 +239,7 @@ def test_what_the_store_knows_a_backend_by_holds_no_credentials():
 def test_a_signal_that_the_backend_does_not_know_is_left_out(kept, spans, backend, sent):
     database = kept(spans.call())
     database.submit_logs([ReadableLogRecord(LogRecord(timestamp=time.time_ns(), body="x", attributes={}), RESOURCE)])
-    database.flush(5)
+    database.flush(WITHIN)
     backend.answers = [lambda path, _: (404, {}, b"") if path == "/v1/logs" else (200, {}, b"")] * 5
     tally = sent()
     assert (tally.sent, tally.left_out) == ({"spans": 1}, {"logs"})

@@ -1,5 +1,4 @@
 import sqlite3
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
 from otel_llm.store.database import Config, Database
 from otel_llm.store.query import Filter, Reader
+from parts.waiting import WITHIN, wait_for
 
 DAY = 86_400
 
@@ -86,22 +86,19 @@ def test_the_write_ahead_log_stays_short(tmp_path, spans):
     for _ in range(20):
         for _ in range(500):
             database.submit_span(spans.call(response_id="x" * 300))
-        database.flush(10)
+        database.flush(WITHIN)
     wal = (tmp_path / "wal.db-wal").stat().st_size
     assert wal + (tmp_path / "wal.db").stat().st_size <= 2_000_000 * 1.2
-    database.close(5)
+    database.close(WITHIN)
 
 
 def test_the_writer_keeps_house_by_itself(tmp_path, spans):
     database = Database(tmp_path / "age.db", Config(max_age=Duration.parse("1d")))
     database.submit_span(spans.call(at=-2 * DAY))
     database.submit_span(spans.call())
-    database.flush(5)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and rows(tmp_path / "age.db") > 1:
-        time.sleep(0.01)
-    assert rows(tmp_path / "age.db") == 1
-    database.close(5)
+    database.flush(WITHIN)
+    wait_for(lambda: rows(tmp_path / "age.db") == 1)
+    database.close(WITHIN)
 
 
 def rows(path):

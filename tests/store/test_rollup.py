@@ -20,6 +20,7 @@ from otel_llm.store.group import FIGURES
 from otel_llm.store.interning import Table
 from otel_llm.store.query import Reader
 from otel_llm.store.scan import HOUR
+from parts.waiting import WITHIN
 
 DAY = 86_400
 RANGES = st.none() | st.integers(-3600, 3 * 3600)
@@ -276,7 +277,7 @@ def test_sums_beyond_64_bits_stay_at_their_bound(connection, spans):
 def test_the_writer_folds_by_itself(database, path, spans, kept, monkeypatch):
     monkeypatch.setattr(rollup.fold, "__kwdefaults__", {"least": 10})
     kept(*(spans.call() for _ in range(20)))
-    database.close(5)
+    database.close(WITHIN)
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         assert connection.execute("SELECT sum(attempts) FROM rollups").fetchone() == (20,)
 

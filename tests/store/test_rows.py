@@ -21,6 +21,7 @@ from otel_llm.store.connection import Connection
 from otel_llm.store.query import Filter, Reader
 from otel_llm.store.redaction import KEEP, verdict
 from otel_llm.store.written import Written
+from parts.waiting import WITHIN
 
 NAMES = st.sampled_from(sorted(ATTRIBUTES.values())) | ANY_TEXT.filter(lambda name: name and verdict(name) == KEEP)
 ATTRIBUTE_MAPS = st.dictionaries(NAMES, SCALARS | VALUES, max_size=8)
@@ -160,7 +161,7 @@ def test_headers_queries_and_keys_are_never_stored(back, spans, path, database):
             links=[Link(SpanContext(5, 6, is_remote=True), {"http.url": f"https://a/?{secret}"})],
         )
     )
-    database.close(5)
+    database.close(WITHIN)
     assert secret.encode() not in path.read_bytes()
 
 

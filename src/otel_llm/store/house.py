@@ -23,6 +23,9 @@ _LONG_LINGER: Final = 0.12
 """[s] The same while the log cannot be cut: each write makes it longer by whole pages, however little it says."""
 
 _LONGEST_LOG: Final = 60_000_000
+_LEAST_LOG: Final = 450_000
+"""[byte] What log and index may take in one transaction however small the quota is; below it, the database gives way."""
+
 _TICK: Final = 30.0
 _TICK_ROWS: Final = 2000
 _SWEEP: Final = 6 * 3600.0
@@ -54,7 +57,8 @@ class House:
     """
 
     def __init__(self, *, max_size: int, max_age: float) -> None:
-        self._max_size = int(max_size)
+        self._quota = int(max_size)
+        self._max_size = self._quota - min(self._quota // 2, max(0, _LEAST_LOG - self._quota // 5))
         self._max_age = max_age
         self._clock = Clock()
         self._tick_at = 0.0
@@ -82,7 +86,7 @@ class House:
         """Bound the database, and tell readers the quotas, for they do not know this process's configuration."""
         size = sqlite.execute("PRAGMA page_size").fetchone()[0]
         sqlite.execute(f"PRAGMA max_page_count = {max(64, self._max_size // size)}")
-        limits = {"max_size": self._max_size, "max_age": int(self._max_age)}
+        limits = {"max_size": self._quota, "max_age": int(self._max_age)}
         known = dict(sqlite.execute("SELECT key, value FROM meta").fetchall())
         if limits.items() - known.items():
             sqlite.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(limits.items()))
