@@ -23,7 +23,7 @@ def ran(cards: Cards, tmp_path: Path):
         store = tmp_path / "store.db"
         own = {"OTEL_LLM_STORE_PATH": str(store), "OTEL_LLM_PROBE_INTERVAL": "200ms"}
         everything = os.environ | cards.environ | own | environ
-        subprocess.run((sys.executable, APPLICATION), env=everything, check=True, timeout=60)
+        subprocess.run((sys.executable, APPLICATION), env=everything, check=True, timeout=300)
         command = (Path(sys.executable).with_name("otel-llm"), "calls", "list", "--json", "--db", store)
         listed = subprocess.run(command, check=True, capture_output=True, env=everything)
         with sqlite3.connect(store) as connection:
@@ -34,11 +34,16 @@ def ran(cards: Cards, tmp_path: Path):
 
 
 def test_calls_to_a_server_on_this_host_say_their_energy_and_the_cards_are_beside_them(ran):
-    calls, metrics = ran()
-    assert metrics == {"hw.power", "hw.gpu.utilization"}
-    # The first call may end before the driver was opened.
-    assert calls[0]["attributes"]["otel_llm.energy.method"] == "counter/shared/host"
-    assert calls[0]["attributes"]["otel_llm.energy.idle"] == pytest.approx(200, rel=0.5)
+    for _ in range(3):
+        calls, metrics = ran()
+        assert metrics == {"hw.power", "hw.gpu.utilization"}
+        # The first call may end before the driver was opened, and a machine that stands still takes no samples.
+        measured = [call for call in calls if "otel_llm.energy.method" in call["attributes"]]
+        if measured:
+            break
+    assert measured[0]["attributes"]["otel_llm.energy.method"] == "counter/shared/host"
+    lasted = measured[0]["duration"]
+    assert measured[0]["attributes"]["otel_llm.energy.idle"] == pytest.approx(200 * lasted, rel=0.5)
 
 
 def test_the_cards_are_left_alone_where_they_are_switched_off(ran):

@@ -14,6 +14,7 @@ from otel_llm.probe.cgroup import Cgroup
 from otel_llm.probe.host import Host
 from otel_llm.probe.instruments import HOST, PROCESS
 from otel_llm.probe.process import Process
+from parts.waiting import least, wait_for
 
 STAT = "cpu  {user} 0 {system} {idle} 0 0 0 0 0 0\ncpu0 1 2 3 4\nintr 12345\n"
 MEMINFO = """\
@@ -158,10 +159,15 @@ def test_this_machine_says_what_psutil_says():
         source.read(time.monotonic())
     time.sleep(0.2)
     ours, theirs = host.read(time.monotonic()), other.read(time.monotonic())
-    (limit,), (known) = told(ours, semconv.METRIC_SYSTEM_MEMORY_LIMIT), psutil.virtual_memory()
+    (limit,), known = told(ours, semconv.METRIC_SYSTEM_MEMORY_LIMIT), psutil.virtual_memory()
     if not any(one.attributes.get(semconv.LIMIT_SOURCE) == semconv.LIMIT_SOURCE_CGROUP for one in ours):
         assert limit == known.total
-        assert told(ours, semconv.METRIC_SYSTEM_MEMORY_UTILIZATION)[0] == pytest.approx(known.percent / 100, abs=0.03)
+
+        def apart():
+            (share,) = told(host.read(time.monotonic()), semconv.METRIC_SYSTEM_MEMORY_UTILIZATION)
+            return abs(share - psutil.virtual_memory().percent / 100)
+
+        assert least(apart, 0.03) < 0.03  # others take and give back
     assert {one.name for one in theirs} == {one.name for one in ours}
 
 
@@ -182,27 +188,32 @@ def test_a_process_says_what_the_table_names(kind):
 
 @pytest.mark.parametrize("kind", [Process, portable.Process])
 def test_a_process_counts_its_threads_and_files(kind, tmp_path):
-    process, done = kind(), threading.Event()
-    before = process.read(0.0)
-    thread = threading.Thread(target=done.wait)
-    thread.start()
-    with (tmp_path / "file").open("w"):
-        after = process.read(1.0)
-    done.set()
-    thread.join()
-    for name in (semconv.METRIC_PROCESS_THREAD_COUNT, semconv.METRIC_PROCESS_FILE_DESCRIPTOR_COUNT):
-        assert told(after, name)[0] - told(before, name)[0] == 1
+    def more():
+        """Threads and files, with one more of each against without."""
+        process, done = kind(), threading.Event()
+        before = process.read(0.0)
+        thread = threading.Thread(target=done.wait)
+        thread.start()
+        with (tmp_path / "file").open("w"):
+            after = process.read(1.0)
+        done.set()
+        thread.join()
+        names = (semconv.METRIC_PROCESS_THREAD_COUNT, semconv.METRIC_PROCESS_FILE_DESCRIPTOR_COUNT)
+        return [told(after, name)[0] - told(before, name)[0] for name in names]
+
+    wait_for(lambda: more() == [1, 1])  # a thread that a test before this one left behind may end meanwhile
 
 
 def test_a_busy_process_uses_its_share():
     process = Process()
-    started = time.monotonic()
+    started, used = time.monotonic(), time.process_time()
     process.read(started)
-    while time.monotonic() - started < 0.3:
-        time.process_time()
-    (share,) = told(process.read(time.monotonic()), semconv.METRIC_PROCESS_CPU_UTILIZATION)
-    cpus = len(os.sched_getaffinity(0))
-    assert 0.1 / cpus < share <= 1.1 / cpus
+    while time.process_time() - used < 0.5:
+        pass
+    ended = time.monotonic()
+    (share,) = told(process.read(ended), semconv.METRIC_PROCESS_CPU_UTILIZATION)
+    had = (time.process_time() - used) / (ended - started) / len(os.sched_getaffinity(0))
+    assert share == pytest.approx(had, rel=0.3)
 
 
 def test_a_clock_that_jumps_back_gives_no_share():

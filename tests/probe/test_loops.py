@@ -12,7 +12,7 @@ import uvloop
 
 from otel_llm.probe import loops as loops_module
 from otel_llm.probe.loops import MOST_LOOPS, Loops
-from parts.waiting import wait_for
+from parts.waiting import WITHIN, least, wait_for
 
 LAG = "otel_llm.process.event_loop.lag"
 
@@ -28,7 +28,7 @@ def loop(request):
 def watch():
     made = Loops(period=0.02, linger=30.0)
     yield made
-    assert made._loop.stop(5.0)
+    assert made._loop.stop(WITHIN)
 
 
 def lag(watch: Loops) -> float | None:
@@ -48,22 +48,25 @@ def test_a_loop_that_is_blocked_is_late_by_that(loop, watch):
     async def work() -> float | None:
         await called(watch, 0.1)
         lag(watch)
-        time.sleep(0.2)  # noqa: ASYNC251 - the fault that is looked for
+        time.sleep(1.0)  # noqa: ASYNC251 - the fault that is looked for
         await asyncio.sleep(0.05)
         return lag(watch)
 
+    began = time.monotonic()
     late = loop.run_until_complete(work())
     assert late is not None
-    assert 0.1 < late < 2.0
+    assert 0.1 < late < time.monotonic() - began
 
 
 def test_a_loop_that_is_free_answers_at_once(loop, watch):
     async def work() -> list[float | None]:
         told = []
-        for _ in range(10):
+        while time.monotonic() < deadline and not any(late is not None and late < 0.02 for late in told):
             await called(watch, 0.05)
             told.append(lag(watch))
         return told
+
+    deadline = time.monotonic() + WITHIN
 
     answered = [late for late in loop.run_until_complete(work()) if late is not None]
     assert answered
@@ -75,9 +78,9 @@ def test_a_loop_that_has_not_answered_yet_is_late_by_what_has_passed(loop, watch
         await called(watch, 0.1)
         lag(watch)
         told: list[float | None] = []
-        outside = threading.Timer(0.3, lambda: told.append(lag(watch)))
+        outside = threading.Timer(1.0, lambda: told.append(lag(watch)))
         outside.start()
-        time.sleep(0.5)  # noqa: ASYNC251 - the fault that is looked for
+        time.sleep(1.5)  # noqa: ASYNC251 - the fault that is looked for
         outside.join()
         return told[0]
 
@@ -92,12 +95,15 @@ def test_what_was_told_is_not_told_again(loop, watch):
         time.sleep(0.3)  # noqa: ASYNC251 - the fault that is looked for
         await asyncio.sleep(0.1)
         lag(watch)
-        await asyncio.sleep(0.1)
-        return lag(watch)
+        deadline = time.monotonic() + WITHIN
+        while time.monotonic() < deadline:  # what the machine adds comes and goes
+            await asyncio.sleep(0.1)
+            late = lag(watch)
+            if late is not None and late < 0.25:
+                return late
+        return None
 
-    late = loop.run_until_complete(work())
-    assert late is not None
-    assert late < 0.25
+    assert loop.run_until_complete(work()) is not None
 
 
 def test_where_no_loop_runs_nothing_is_said(watch):
@@ -108,18 +114,19 @@ def test_where_no_loop_runs_nothing_is_said(watch):
 
 def test_a_loop_that_has_ended_is_said_nothing_of(loop, watch):
     loop.run_until_complete(called(watch, 0.1))
-    time.sleep(0.1)
-    lag(watch)
+    wait_for(lambda: lag(watch) is None, between=lambda: time.sleep(0.1))
     time.sleep(0.1)
     assert lag(watch) is None
 
 
 def test_the_time_between_two_runs_of_a_loop_is_not_its_lag(loop, watch):
-    loop.run_until_complete(called(watch, 0.1))
-    time.sleep(0.4)
-    loop.run_until_complete(called(watch, 0.1))
-    late = lag(watch)
-    assert late is None or late < 0.3
+    def late() -> float:
+        loop.run_until_complete(called(watch, 0.1))
+        time.sleep(0.4)
+        loop.run_until_complete(called(watch, 0.1))
+        return lag(watch) or 0.0
+
+    assert least(late, 0.3) < 0.3
 
 
 def test_a_loop_is_not_kept_alive(watch):
@@ -128,7 +135,7 @@ def test_a_loop_is_not_kept_alive(watch):
     made.close()
     gone = weakref.ref(made)
     del made
-    wait_for(lambda: gone() is None, 5, between=gc.collect)
+    wait_for(lambda: gone() is None, between=gc.collect)
 
 
 def test_no_more_loops_are_watched_than_the_most(watch):
@@ -154,7 +161,7 @@ def test_loops_that_are_closed_make_room(watch):
 def test_the_thread_ends_once_no_call_begins_any_more(loop, watch):
     watch._linger = 0.1
     loop.run_until_complete(called(watch, 0.05))
-    wait_for(lambda: not watch._loop.is_running, 5)
+    wait_for(lambda: not watch._loop.is_running)
 
 
 def test_another_call_has_it_watched_again(loop, watch):
@@ -162,8 +169,7 @@ def test_another_call_has_it_watched_again(loop, watch):
     loop.run_until_complete(called(watch, 0.3))
     watch._linger = 30.0
     lag(watch)
-    loop.run_until_complete(called(watch, 0.2))
-    assert lag(watch) is not None
+    wait_for(lambda: lag(watch) is not None, between=lambda: loop.run_until_complete(called(watch, 0.2)))
 
 
 def test_a_loop_that_closes_while_it_is_asked_does_no_harm(watch, monkeypatch):
@@ -191,9 +197,10 @@ def test_a_forked_child_begins_afresh(watch):
     child = os.fork()
     if child == 0:
         before = watch.read(0.0)
-        fresh = asyncio.new_event_loop()
-        fresh.run_until_complete(called(watch, 0.3))
-        after = watch.read(0.0)
+        fresh, after, deadline = asyncio.new_event_loop(), [], time.monotonic() + WITHIN
+        while not after and time.monotonic() < deadline:
+            fresh.run_until_complete(called(watch, 0.3))
+            after = watch.read(0.0)
         said = not before and len(after) == 1 and after[0].attributes == {"process.pid": os.getpid()}
         os.write(writing, b"1" if said else b"0")
         os._exit(0)

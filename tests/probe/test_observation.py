@@ -12,7 +12,7 @@ from stand_in import BYTES, LOAD, Clock, Said, observer
 from otel_llm import boundary
 from otel_llm.probe.observation import Observer, Offer
 from otel_llm.probe.reporter import Reporter
-from parts.waiting import wait_for
+from parts.waiting import WITHIN, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -132,15 +132,15 @@ def test_a_slow_source_holds_no_collection_up(tmp_path):
 
     class Slow(Said):
         def read(self, now):
-            release.wait(10)
+            release.wait(WITHIN)
             return super().read(now)
 
     watcher = observer(Slow(1.0), tmp_path, slow=True)
     started = time.monotonic()
     assert watcher.readings() == []
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < WITHIN / 2
     release.set()
-    wait_for(lambda: [reading.value for reading in watcher.readings()] == [1.0], 5)
+    wait_for(lambda: [reading.value for reading in watcher.readings()] == [1.0])
     watcher.close()
 
 
@@ -151,7 +151,7 @@ def test_no_thread_is_started_for_a_slow_source_that_is_not_there_yet(tmp_path):
     assert values(reader) == []
     assert not watcher._loop.is_running
     there.append(1)
-    wait_for(lambda: values(reader) == [1.0], 5)
+    wait_for(lambda: values(reader) == [1.0])
     watcher.close()
 
 
@@ -161,12 +161,12 @@ def test_a_slow_source_that_hangs_is_absent_after_a_while(tmp_path, clock):
     class Hangs(Said):
         def read(self, now):
             if self.reads:
-                release.wait(10)
+                release.wait(WITHIN)
             return super().read(now)
 
     watcher = observer(Hangs(1.0), tmp_path, slow=True, interval=0.01, clock=clock)
     watcher.readings()
-    wait_for(lambda: len(watcher.readings()) == 1, 5)
+    wait_for(lambda: len(watcher.readings()) == 1)
     clock.now += 1
     assert watcher.readings() == []
     release.set()
