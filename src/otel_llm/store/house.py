@@ -24,7 +24,7 @@ _LONG_LINGER: Final = 0.12
 
 _LONGEST_LOG: Final = 60_000_000
 _LEAST_LOG: Final = 450_000
-"""[byte] What log and index may take in one transaction however small the quota is; below it, the database gives way."""
+"""[byte] What log and index take in one transaction however small the quota is: there the database has less of it."""
 
 _TICK: Final = 30.0
 _TICK_ROWS: Final = 2000
