@@ -643,6 +643,39 @@ def test_a_thread_that_cannot_be_started_costs_no_call(recorded, server, library
     boundary.reset()
 
 
+def test_answers_left_faster_than_a_thread_ends_them_are_ended_by_who_leaves_them(recorded, monkeypatch):
+    from otel_llm.record import transport  # noqa: PLC0415 - looks inside
+
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self):
+            while True:
+                yield b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n'
+
+    def handle(_request):
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Endless())
+
+    transport.reaper.attend()
+    transport.reaper.drain()
+    monkeypatch.setattr(transport.reaper._loop, "wake", lambda: None)  # the thread gets no turn
+    most = 0
+    with httpx.Client(transport=httpx.MockTransport(handle), **PLAIN) as client:
+        for number in range(300):
+            request = client.build_request("POST", "https://api.openai.com/v1/chat/completions", json=BODY)
+            pieces = client.send(request, stream=True).iter_raw()
+            next(pieces)
+            circle = [pieces]
+            circle.append(circle)  # the collector's to find, as those of the SDKs are
+            del pieces, circle
+            if number % 10 == 9:
+                gc.collect()
+            most = max(most, len(transport.reaper._orphans))
+    assert transport._CROWD < most <= transport._CROWD + 20
+    monkeypatch.undo()
+    gc.collect()
+    transport.reaper.drain()
+    assert {ending(span)[0] for span in recorded.wait(300)} == {"abandoned"}
+
+
 def test_the_time_between_first_and_last_token_is_per_token(recorded, server, library):
     visit(library, "sync", url(server, "stream"))
     span, said = only(recorded)

@@ -191,6 +191,13 @@ _LONGEST_WAIT: Final = 3600.0
 """[s] Nothing happens by itself: who puts an answer down wakes the thread."""
 
 
+_CROWD: Final = 64
+"""Answers that wait to be ended before callers help: 64 KiB each at most are held until then."""
+
+_SHARE: Final = 4
+"""How many a caller ends then: an answer may stand there twice, put down by its stream and by its holder."""
+
+
 class _Reaper:
     """Ends the calls whose answers nobody holds any more, and measures those that ended, on a thread of its own.
 
@@ -207,6 +214,9 @@ class _Reaper:
         """Have the thread running in this process."""
         pid = os.getpid()
         if self._pid == pid and self._loop.is_running:
+            if len(self._orphans) > _CROWD:  # who leaves answers faster than the thread can end them lends a hand
+                for _ in range(_SHARE):
+                    self._end_oldest()
             return
         if self._pid not in {0, pid}:
             self._orphans = deque()  # those of the process that forked are its own to end
