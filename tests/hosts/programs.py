@@ -118,6 +118,12 @@ def mp_forkserver():
     processes("forkserver")
 
 
+def before():
+    """What comes after finds a store, and does not have to make it."""
+    few("before")
+    await_kept("before")
+
+
 def pool():
     """Workers that end after each task."""
     with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as some:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-READY_WITHIN = 60.0
+READY_WITHIN = 300.0
 EXIT_WITHIN = 40.0
 """Longer than a gunicorn waits for its workers."""
 
