@@ -212,3 +212,16 @@ def test_any_request_is_opened_and_what_it_tells_fits_a_call(body):
 def test_counting_tokens_on_vertex_is_no_inference():
     path = "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict"
     assert ask({"model": "claude", "messages": []}, path, "us-east5-aiplatform.googleapis.com", 443) is None
+
+
+def test_a_text_completion_of_old_is_told():
+    opening = ask({"model": "m", "prompt": "hi", "max_tokens_to_sample": 9}, "/v1/complete")
+    assert (opening.operation, opening.model, opening.request["max_tokens"]) == ("text_completion", "m", 9)
+    facts = Facts()
+    said = {"type": "completion", "id": "i", "model": "m", "completion": "a", "stop_reason": "max_tokens"}
+    assert anthropic.read(said, facts)
+    assert (facts.response_id, facts.response_model, facts.finish) == ("i", "m", {0: "max_tokens"})
+
+
+def test_another_completion_on_such_a_path_is_left_alone():
+    assert ask({"model": "m", "task": 7}, "/v1/complete") is None

@@ -552,6 +552,44 @@ SHAPES = {
         USER,
         says("hello", finish="length"),
     ),
+    "watsonx": (
+        "/ml/v1/text/generation",
+        {"model_id": "m", "input": "hi"},
+        {"results": [{"generated_text": "hello", "stop_reason": "max_tokens"}]},
+        "",
+        USER,
+        None,
+    ),
+    "watsonx, chat": (
+        "/ml/v1/text/chat",
+        {"model_id": "m", "messages": [{"role": "user", "content": "hi"}]},
+        {"choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "length"}]},
+        "",
+        USER,
+        says("hello", finish="length"),
+    ),
+    "interactions": (
+        "/v1beta/interactions",
+        {"model": "m", "input": "hi"},
+        {"status": "completed", "steps": [{"type": "model_output", "content": [{"type": "text", "text": "hello"}]}]},
+        "",
+        USER,
+        None,
+    ),
+    "interactions, streamed": (
+        "/v1beta/interactions",
+        {"model": "m", "input": "hi"},
+        events(
+            [
+                {"event_type": "step.delta", "delta": {"type": "text", "text": "hel"}},
+                {"event_type": "step.delta", "delta": {"type": "text", "text": "lo"}},
+                {"event_type": "interaction.completed", "interaction": {"status": "completed"}},
+            ],
+        ),
+        SSE,
+        USER,
+        None,
+    ),
     "tgi, streamed": ("/generate_stream", {"inputs": "hi"}, events(TGI_CHUNKS, done=False), SSE, USER, says("hello")),
 }
 

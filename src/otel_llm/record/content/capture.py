@@ -39,6 +39,8 @@ _READERS: Final[
     "cohere": (plain.asked, plain.hear_cohere),
     "llamacpp": (plain.asked, plain.hear_llamacpp),
     "tgi": (plain.asked, plain.hear_tgi),
+    "watsonx": (plain.ask_watsonx, plain.hear_watsonx),
+    "interactions": (openai.asked, plain.hear_interactions),
 }
 """By format, what reads its requests and its answers."""
 

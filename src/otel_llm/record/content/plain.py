@@ -1,4 +1,4 @@
-"""Messages in the bodies of Ollama, Cohere, llama.cpp and TGI, as far as they are not OpenAI's. Pure.
+"""Messages in bodies of Ollama, Cohere, llama.cpp, TGI, watsonx.ai and Interactions where not OpenAI's. Pure.
 
 Source: Ollama API (chat, generate), Cohere API v2 (chat, stream events), llama.cpp server (completion), TGI's OpenAPI.
 """
@@ -59,3 +59,32 @@ def hear_tgi(message: Mapping[str, Any], answer: Answer) -> None:
             answer.text(0, token.get("text"))
     else:
         answer.text(0, message.get("generated_text"))
+
+
+def ask_watsonx(body: Mapping[str, Any]) -> Asked:
+    """What a request's body says: OpenAI's messages, or an input."""
+    if not isinstance(body.get("input"), str):
+        return asked(body)
+    said = Asked()
+    said.say("user", [shape.text(body["input"])])
+    return said
+
+
+def hear_watsonx(message: Mapping[str, Any], answer: Answer) -> None:
+    """Add one body or event of watsonx.ai's."""
+    for number, result in enumerate(shape.objects(message.get("results"))):
+        answer.text(number, result.get("generated_text"))
+    openai.heard(message, answer)
+
+
+def hear_interactions(message: Mapping[str, Any], answer: Answer) -> None:
+    """Add one body or event of Google's Interactions."""
+    delta = mapping(message.get("delta"))
+    if delta.get("type") == "text":
+        answer.text(0, delta.get("text"))
+    elif delta.get("type") == "thought_summary":
+        answer.reasoning(0, mapping(delta.get("content")).get("text"))
+    for step in shape.objects(message.get("steps")):
+        if step.get("type") == "model_output":
+            for part in shape.objects(step.get("content")):
+                answer.text(0, part.get("text"))

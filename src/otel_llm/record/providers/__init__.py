@@ -3,7 +3,20 @@
 from typing import Final
 
 from otel_llm.record.exchange import Format
-from otel_llm.record.providers import anthropic, bedrock, cohere, gemini, llamacpp, ollama, openai, tgi
+from otel_llm.record.providers import (
+    anthropic,
+    bedrock,
+    cohere,
+    gemini,
+    interactions,
+    llamacpp,
+    ollama,
+    openai,
+    tgi,
+    watsonx,
+)
 
-FORMATS: Final[tuple[Format, ...]] = (ollama, openai, anthropic, gemini, bedrock, cohere, llamacpp, tgi)
+FORMATS: Final[tuple[Format, ...]] = (
+    *(ollama, watsonx, openai, anthropic, gemini, bedrock, cohere, llamacpp, tgi, interactions),
+)
 """Asked in this order; the first that opens a request reads its answer. Where paths are shared, the choosier first."""

@@ -1,4 +1,4 @@
-"""Anthropic's Messages bodies, at Anthropic itself, on Vertex and behind proxies. Pure.
+"""Anthropic's Messages bodies, at Anthropic itself, on Vertex and behind proxies; text completions of old. Pure.
 
 Anthropic's ``input_tokens`` exclude cache reads and writes; the convention's include them, so they are added.
 Source: Anthropic API reference (Messages, streaming), recorded exchanges.
@@ -28,7 +28,7 @@ from otel_llm.record.exchange import (
 )
 from otel_llm.record.providers import hosts as host_names
 
-PATHS: Final = ("/v1/messages", ":rawPredict", ":streamRawPredict")
+PATHS: Final = ("/v1/messages", "/v1/complete", ":rawPredict", ":streamRawPredict")
 
 _VERTEX: Final = "/publishers/anthropic/models/"
 _COUNTING: Final = "count-tokens:"
@@ -44,6 +44,7 @@ class _Body(msgspec.Struct):
     top_p: Any = None
     top_k: Any = None
     max_tokens: Any = None
+    max_tokens_to_sample: Any = None
     stop_sequences: Any = None
 
 
@@ -51,7 +52,8 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
     """What ``request`` asks, or ``None`` when it is no inference."""
     path = request.path
     _, on_vertex, named = path.partition(_VERTEX)
-    if not on_vertex and not path.endswith("/v1/messages"):
+    completes = path.endswith("/v1/complete")
+    if not on_vertex and not completes and not path.endswith("/v1/messages"):
         return None
     if named.startswith(_COUNTING):
         return None
@@ -59,14 +61,15 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
     model = text(body.model) or (named.rpartition(":")[0] if on_vertex else None)
     provider = host_names.by_host(request.host, request.port, hosts)
     if provider is None:
-        if model is None and "anthropic-version" not in request.headers and not request.certain:
+        said = body.max_tokens_to_sample if completes else model
+        if said is None and "anthropic-version" not in request.headers and not request.certain:
             return None
         provider = "gcp.vertex_ai" if on_vertex else "anthropic"
     stream = flag(body.stream)
     if stream is None and on_vertex and path.endswith(":streamRawPredict"):
         stream = True
     return Opening(
-        operation=semconv.OPERATION_CHAT,
+        operation=semconv.OPERATION_TEXT_COMPLETION if completes else semconv.OPERATION_CHAT,
         provider=provider,
         model=model,
         request=stated(
@@ -74,7 +77,7 @@ def open(request: Request, hosts: Mapping[str, str]) -> Opening | None:  # noqa:
             temperature=number(body.temperature),
             top_p=number(body.top_p),
             top_k=number(body.top_k),
-            max_tokens=count(body.max_tokens),
+            max_tokens=first(count(body.max_tokens), count(body.max_tokens_to_sample)),
             stop_sequences=texts(body.stop_sequences),
         ),
     )
@@ -98,6 +101,10 @@ def read(message: Mapping[str, Any], facts: Facts) -> bool:
     elif kind == "message_delta":
         _read_stop(mapping(message.get("delta")), facts)
         _read_usage(mapping(message.get("usage")), facts)
+    elif kind == "completion":
+        facts.promised |= "stop_reason" in message
+        _read_message(message, facts)
+        return bool(message.get("completion"))
     elif kind == "message_stop":
         facts.done = True
     elif kind == "error" or message.get("error"):
