@@ -67,7 +67,7 @@ class Recorded:
 
     def written(self):
         """Wait until all of it is on disk."""
-        assert self.exporter.force_flush(5000)
+        assert self.exporter.force_flush(60_000)
 
 
 def hexed(span):
@@ -101,5 +101,5 @@ def show(*arguments, columns, **environment):
             break
         chunks.append(chunk)
     os.close(ours)
-    assert process.wait(20) == 0, b"".join(chunks)
+    assert process.wait(60) == 0, b"".join(chunks)
     return b"".join(chunks).decode().replace("\r\n", "\n").splitlines()

@@ -16,6 +16,7 @@ import pytest
 from otel_llm.alert import clock
 from otel_llm.ledger import Kept
 from otel_llm.store.ledger import SqliteLedger
+from parts.waiting import WITHIN
 
 RUN = "from otel_llm.cli import main; main()"
 IN_A_TERMINAL = f"""
@@ -25,7 +26,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner in the back
 {RUN}
 """
 IN_A_PIPE = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {RUN}"
-WITHIN = 30.0
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +14,7 @@ from click.testing import CliRunner
 from otel_llm.cli import doctor, main
 from otel_llm.cli.checks import Check
 
-OTEL_LLM = Path(sys.executable).with_name("otel-llm")
+DOCTOR = "from otel_llm.cli import doctor, main; doctor._TIMEOUT = 500.0; main()"
 
 
 @pytest.fixture
@@ -26,7 +25,12 @@ def environ(tmp_path):
 
 def examine(environ, cwd):
     result = subprocess.run(
-        [OTEL_LLM, "doctor", "--json"], env=environ, cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, "-c", DOCTOR, "doctor", "--json"],
+        env=environ,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.stdout, result.stderr
     found = {check["name"]: check for check in json.loads(result.stdout)}

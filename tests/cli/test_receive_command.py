@@ -17,7 +17,7 @@ import pytest
 from otel_llm.store.query import Filter, Reader
 from parts.collector import running
 from parts.sink import sink
-from parts.waiting import wait_for
+from parts.waiting import WITHIN, wait_for
 
 COMMAND = [sys.executable, "-c", "from otel_llm.cli import main; main()", "receive"]
 SENDER = """
@@ -29,7 +29,7 @@ for number in range(20):
         pass
 get_logger("app").emit(LogRecord(timestamp=time.time_ns(), body="hello"))
 metrics.get_meter("app").create_counter("c").add(1)
-assert otel_llm.flush(30)
+assert otel_llm.flush(60)
 """
 
 
@@ -61,7 +61,7 @@ def post(url):
     now = str(time.time_ns())
     span = {"traceId": "1" * 32, "spanId": "2" * 16, "name": "x", "startTimeUnixNano": now, "endTimeUnixNano": now}
     document = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
-    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=WITHIN)) as connection:
         connection.request("POST", "/v1/traces", json.dumps(document), {"Content-Type": "application/json"})
         return connection.getresponse().status
 
@@ -71,7 +71,7 @@ def test_it_takes_spans_until_it_is_ended_and_says_how_many(receiving, tmp_path,
     process, url = receiving()
     assert post(url) == 200
     process.send_signal(word)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=WITHIN)
     assert (process.returncode, said) == (0, "Received 1 spans.\n")
     with Reader(tmp_path / "otel-llm.db") as reader:
         assert [span.name for span in reader.stream(Filter(), every=True)] == ["x"]
@@ -90,9 +90,9 @@ def test_what_is_received_is_sent_on_where_forwarding_is_on(receiving):
     with sink() as backend:
         process, url = receiving(OTEL_LLM_FORWARD="true", OTEL_EXPORTER_OTLP_ENDPOINT=backend.url)
         assert post(url) == 200
-        wait_for(backend.spans, 10)
+        wait_for(backend.spans)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(WITHIN) == 0
 
 
 def test_an_application_that_keeps_its_own_and_sends_it_here_too_counts_once(receiving, tmp_path):
@@ -100,9 +100,9 @@ def test_an_application_that_keeps_its_own_and_sends_it_here_too_counts_once(rec
     environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_HEADERS": "a=b"}
     environ |= {"OTEL_LLM_STORE_PATH": str(tmp_path / "otel-llm.db"), "OTEL_LLM_PROBE_HOST": "false"}
     sender = [sys.executable, "-c", "import otel_llm; otel_llm.instrument()\n" + SENDER]
-    subprocess.run(sender, check=True, env=environ, timeout=60)
+    subprocess.run(sender, check=True, env=environ, timeout=2 * WITHIN)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=WITHIN)
     assert said == "Received 20 spans.\n"
     with Reader(tmp_path / "otel-llm.db") as reader:
         assert len(reader.calls(Filter())) == 20
@@ -112,7 +112,12 @@ def test_an_application_that_keeps_its_own_and_sends_it_here_too_counts_once(rec
 
 def run(*arguments, **environ):
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=30, env={**os.environ, **environ}
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WITHIN,
+        env={**os.environ, **environ},
     )
 
 
@@ -151,11 +156,11 @@ def test_the_collector_delivers_every_signal(receiving, collector_binary, tmp_pa
             "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*",
         }
         sender = [sys.executable, "-c", "import otel_llm; otel_llm.instrument()\n" + SENDER]
-        subprocess.run(sender, check=True, env=environ, timeout=60)
+        subprocess.run(sender, check=True, env=environ, timeout=2 * WITHIN)
         collector.stop()
         log = (folder / "collector.log").read_text()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=WITHIN)
     with Reader(tmp_path / "otel-llm.db") as reader:
         assert len(reader.calls(Filter())) == 20, log
         rows = reader.info()["rows"]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from parts.waiting import WITHIN
+
 OTEL_LLM = Path(sys.executable).with_name("otel-llm")
 
 
@@ -49,11 +51,11 @@ def test_stdin_is_the_commands(environ):
 
 def test_a_signal_reaches_the_command(environ):
     with subprocess.Popen(
-        [OTEL_LLM, "run", "--", "sh", "-c", "echo up; exec sleep 60"], env=environ, stdout=-1
+        [OTEL_LLM, "run", "--", "sh", "-c", "echo up; exec sleep 300"], env=environ, stdout=-1
     ) as child:
         assert child.stdout.readline() == b"up\n"
         child.send_signal(signal.SIGTERM)
-        assert child.wait(10) == -signal.SIGTERM
+        assert child.wait(WITHIN) == -signal.SIGTERM
 
 
 def test_a_command_that_is_not_there_exits_2(environ):

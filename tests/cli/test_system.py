@@ -20,6 +20,7 @@ from otel_llm import semconv
 from otel_llm.cli import system
 from otel_llm.store.exporters import SqliteMetricExporter
 from otel_llm.store.machine import Gauge, Machine
+from parts.waiting import WITHIN
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "contract" / "system.schema.json").read_text())
 GPU = {semconv.HW_ID: "GPU-1", semconv.HW_NAME: "H100", semconv.HW_VENDOR: "nvidia", semconv.HW_TYPE: "gpu"}
@@ -117,7 +118,7 @@ main()
 def drained(parent, top, until):
     """What is printed until ``until``, or the end of the program."""
     shown = b""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WITHIN
     while until not in shown and time.monotonic() < deadline:
         if select.select([parent], [], [], 0.1)[0]:
             shown += os.read(parent, 65536)
@@ -143,7 +144,7 @@ def test_top_on_a_terminal_ends_at_a_key_and_leaves_the_terminal_as_it_was(machi
     shown = drained(parent, top, b"gpt-4o")
     os.write(parent, key)
     shown += drained(parent, top, b"never printed")
-    assert top.wait(20) == code
+    assert top.wait(WITHIN) == code
     assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l") == 1
     assert termios.tcgetattr(child) == before
     os.close(parent)

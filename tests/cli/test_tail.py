@@ -14,6 +14,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from recording_store import Recorded, hexed
 
+from parts.waiting import WITHIN
+
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract"
 
 
@@ -30,11 +32,11 @@ class Following:
             threading.Thread(target=lambda s=stream, q=lines: [q.put(line) for line in s], daemon=True).start()
 
     def next_id(self):
-        return json.loads(self.out.get(timeout=10))["span_id"]
+        return json.loads(self.out.get(timeout=WITHIN))["span_id"]
 
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(10)
+        return self.process.wait(WITHIN)
 
 
 @pytest.fixture
@@ -129,7 +131,7 @@ def test_following_with_errors_prints_only_those(recorded, follow):
 def test_following_waits_for_a_store_that_is_not_there_yet(tmp_path, follow):
     path = tmp_path / "later.db"
     following = follow("--json", path=path)
-    assert "Waiting for" in following.talk.get(timeout=10)
+    assert "Waiting for" in following.talk.get(timeout=WITHIN)
     store = Recorded(path)
     span = store.add()
     assert following.next_id() == hexed(span)
@@ -151,7 +153,7 @@ def test_following_goes_on_in_a_store_that_replaced_the_first(tmp_path, recorded
         recorded.path.with_name(recorded.path.name + suffix).unlink(missing_ok=True)
     (tmp_path / "other.db").replace(recorded.path)
     assert following.next_id() == hexed(span)
-    assert "was replaced" in following.talk.get(timeout=10)
+    assert "was replaced" in following.talk.get(timeout=WITHIN)
 
 
 def test_ctrl_c_ends_following_with_130_without_a_word(recorded, follow):

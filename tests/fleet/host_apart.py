@@ -50,8 +50,8 @@ class Host:
             boot=self.name,
         )
 
-    def slot(self, content, ago=0.0, reach=10):
-        number = int((self.now() - ago) / 5)
+    def slot(self, content, ago=0.0, reach=10, at=None):
+        number = int(((self.now() if at is None else at) - ago) / 5)
         return Shared(
             group="g",
             key=("m",),

@@ -1,5 +1,6 @@
 """Hosts that are apart and come together again, step by step: what one did alone is known to all, and told once."""
 
+import threading
 import time
 
 import pytest
@@ -7,8 +8,9 @@ from host_apart import Host, row
 
 from otel_llm.fleet.line import _MOST, Line
 from otel_llm.ledger import LedgerError, LedgerMovedError
+from parts.waiting import WITHIN
 
-pytestmark = pytest.mark.usefixtures("redis_server")
+pytestmark = pytest.mark.usefixtures("redis_server", "unhurried")
 
 
 @pytest.fixture
@@ -153,7 +155,7 @@ def test_after_an_outage_nobody_judges_until_all_may_have_joined(hosts):
 
 def test_a_clock_of_the_server_s_that_jumps_has_the_host_join_anew(hosts):
     a, _ = hosts
-    a.remote.settle_at(a.remote._shift + 60.0)
+    a.remote.settle_at(a.remote._shift + 10 * WITHIN)
     assert a.share()
     assert a.ledger.joined
 
@@ -171,16 +173,19 @@ def test_an_old_alert_at_rest_is_forgotten(hosts):
 
 
 def test_nobody_waits_longer_than_a_deadline(redis_server):
-    line = Line(redis_server.url)
+    line, busy, answered = Line(redis_server.url), threading.Event(), threading.Event()
+    line.post(lambda _: (busy.set(), answered.wait(WITHIN)))
+    assert busy.wait(WITHIN)
     begin = time.monotonic()
     with pytest.raises(LedgerError, match="no answer within"):
-        line.ask(lambda _: time.sleep(1.0), within=0.1)
-    assert time.monotonic() - begin < 0.8
-    for _ in range(_MOST):
+        line.ask(lambda client: client.ping(), within=0.1)
+    assert time.monotonic() - begin < WITHIN / 2
+    for _ in range(_MOST - 1):
         line.post(lambda client: client.ping())
     with pytest.raises(LedgerError, match="too much waits"):
         line.post(lambda client: client.ping())
-    line.close(3.0)
+    answered.set()
+    line.close(WITHIN)
     assert not line._loop.is_running
     with pytest.raises(LedgerError, match="no thread"):
         line.ask(lambda client: client.ping())

@@ -11,6 +11,7 @@ from otel_llm.alert.window import FINE, SLOT
 from otel_llm.ledger import Shared
 from parts.rules import interpret
 
+pytestmark = pytest.mark.usefixtures("unhurried")
 MODELS = 20
 WORKERS = 3
 SLOTS = int(FINE / SLOT) - 1
@@ -37,12 +38,13 @@ def host(redis_server, tmp_path):
 
 @pytest.fixture
 def judge(host):
-    """A process that has not judged yet, over a Redis with a quarter of an hour of what others counted."""
+    """A process that has not judged yet, over a Redis with a quarter of an hour of what others counted; and when."""
     tenure = Tenure(Facts(), ledger=lambda: host.ledger, outlet=Nobody(), gauge_interval=10.0)
     tenure._boot = "a"
-    tenure.take(interpret(RULES), host.now(), time.time())
+    now = host.now()
+    tenure.take(interpret(RULES), now, time.time())
     (group,) = tenure._names.values()
-    newest = int(host.now() / SLOT)
+    newest = int(now / SLOT)
     for worker in range(WORKERS):
         host.remote.share(
             [
@@ -59,19 +61,19 @@ def judge(host):
                 for ago in range(1, SLOTS + 1)
             ]
         )
-    return tenure
+    return tenure, now
 
 
-def test_who_takes_over_counts_what_all_workers_counted_and_holds_little_of_it_at_once(host, judge):
-    now = host.now()
-    ledger = judge._connect(now, time.time())
+def test_who_takes_over_counts_what_all_workers_counted_and_holds_little_of_it_at_once(judge):
+    tenure, now = judge
+    ledger = tenure._connect(now, time.time())
     tracemalloc.start()
     try:
-        judge._absorb(ledger, now)
+        tenure._absorb(ledger, now)
         held, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    (series,) = judge.board.series.values()
+    (series,) = tenure.board.series.values()
     assert len(series.windows) == MODELS
     counted = {window.read(int(now / SLOT), 60.0).attempts for window in series.windows.values()}
     # of a window's twelve slots the one that is open holds nothing, and others' may fall on the grid one slot earlier
