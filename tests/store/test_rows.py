@@ -2,6 +2,8 @@
 
 import math
 from collections import deque
+from contextlib import closing
+from fractions import Fraction
 from operator import attrgetter
 
 import pytest
@@ -20,6 +22,7 @@ from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
 from otel_llm.store.query import Filter, Reader
 from otel_llm.store.redaction import KEEP, verdict
+from otel_llm.store.rows import TOGETHER
 from otel_llm.store.written import Written
 from parts.waiting import WITHIN
 
@@ -230,12 +233,13 @@ def test_content_beyond_that_is_cut_and_says_so(back):
 
 
 def test_a_span_of_the_sdk_is_read_inside_as_it_is_outside():
-    from otel_llm.store.rows import _INSIDE, _OUTSIDE  # noqa: PLC0415 - see above
+    from otel_llm.store.alike import INSIDE  # noqa: PLC0415 - see above
+    from otel_llm.store.rows import _OUTSIDE  # noqa: PLC0415 - see above
 
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("x")
     with tracer.start_as_current_span("outer"), tracer.start_as_current_span("x", attributes={"a": 1}) as span:
         span.add_event("e")
-    inside, outside = list(_INSIDE(span)), list(_OUTSIDE(span))
+    inside, outside = list(INSIDE(span)), list(_OUTSIDE(span))
     assert dict(outside[9]) == inside[9]
     inside[9], outside[9] = None, None
     assert [list(part) if isinstance(part, deque) else part for part in inside] == [
@@ -305,3 +309,58 @@ def test_spans_that_go_together_come_back_each_as_it_was(tmp_path):
             assert len(found.events) == len(span.events)
             assert found.flags == 256 | span.context.trace_flags
     connection.close()
+
+
+def test_equal_values_of_other_types_do_not_go_together(tmp_path):
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("x")
+    names = (semconv.REQUEST_TEMPERATURE, semconv.USAGE_INPUT_TOKENS, semconv.SERVER_PORT)
+    values = [(1.0, 1, 1), (1, 1, 1), (True, 1, 1), (1.0, 1.0, 1), (1.0, True, 1), (1.0, 1, True), (1.0, 1, 1.0)]
+    made = []
+    for _ in range(3):
+        for one in values:
+            span = tracer.start_span(
+                "chat", attributes={"gen_ai.operation.name": "chat", **dict(zip(names, one, strict=True))}
+            )
+            span.end()
+            made.append(span)
+    with closing(Connection(tmp_path / "s.db")) as connection:
+        batches = Batches()
+        for begin in range(0, len(made), len(values)):
+            batches.write(connection.sqlite, [(0, span) for span in made[begin : begin + len(values)]])
+    with Reader(tmp_path / "s.db") as reader:
+        for span in made:
+            assert same(reader.show(f"{span.context.span_id:016x}").attributes, dict(span.attributes))
+
+
+def test_of_many_spans_that_go_together_each_is_stored_once(tmp_path):
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("x")
+    made = []
+    for tokens in range(3 * TOGETHER):
+        call = Call(operation="chat", provider="p", request_model="m", input_tokens=tokens)
+        span = tracer.start_span("chat", attributes=call.attributes())
+        span.end()
+        made.append(span)
+    first, others = made[: TOGETHER // 2], made + made[:TOGETHER] + made[-5:]
+    with closing(Connection(tmp_path / "s.db")) as connection:
+        batches = Batches()
+        batches.write(connection.sqlite, [(0, span) for span in first])
+        done = batches.write(connection.sqlite, [(0, span) for span in others])
+        rows = connection.sqlite.execute("SELECT span_id, input_tokens FROM spans").fetchall()
+    assert (done.stored, done.lost["duplicate"]) == (len(made) - len(first), len(first) + TOGETHER + 5)
+    assert sorted(rows) == sorted((span.context.span_id.to_bytes(8), number) for number, span in enumerate(made))
+
+
+def test_what_is_kept_of_like_spans_shares_what_they_have_in_common(tmp_path):
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("x")
+    made = []
+    for tokens in range(3):
+        call = Call(operation="chat", provider="p", request_model=str(Fraction(1, 7)), input_tokens=tokens)
+        span = tracer.start_span("chat", attributes=call.attributes())
+        span.end()
+        made.append(span)
+    with closing(Connection(tmp_path / "s.db")) as connection:
+        batches = Batches()
+        batches.write(connection.sqlite, [(0, made[0])])
+        second, third = batches.write(connection.sqlite, [(0, span) for span in made[1:]]).kept
+    assert second.common is third.common
+    assert (second.own, third.own) == ((1,), (2,))

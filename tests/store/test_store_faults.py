@@ -47,8 +47,11 @@ LEFT_OUT = {
 """Functions that may raise through if they fail themselves, and why that is so."""
 
 CAREFUL = "a span that cannot be written fast is written with care, and so is kept"
-TOGETHER = ("rows", "_sorted", "_known", "_together", "_numbers")
-QUIET = {"store.plans:": CAREFUL, **{f"store.rows:Encoder.{name}": CAREFUL for name in TOGETHER}}
+TOGETHER = (
+    *("store.plans:", "store.alike:", "store.batch:_insert"),
+    *(f"store.rows:Encoder.{name}" for name in ("rows", "_known", "_together", "_numbers")),
+)
+QUIET = dict.fromkeys(TOGETHER, CAREFUL)
 """Beginnings of the names of functions whose faults are mended, and so not counted."""
 
 

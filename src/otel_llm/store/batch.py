@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_llm import boundary
 from otel_llm.store.errors import is_about_file
-from otel_llm.store.rows import Encoder, insert_into
+from otel_llm.store.rows import TOGETHER, Encoder, Insert, insert_into
 from otel_llm.store.signals import LOG_COLUMNS, POINT_COLUMNS, PointEncoder, log_row
 from otel_llm.store.written import Written
 
@@ -91,7 +92,7 @@ class Batches:
         sqlite.execute("SAVEPOINT spans")
         try:
             alike = self._spans.rows(sqlite, spans, done.kept)
-            inserted = sum(sqlite.executemany(*those).rowcount for those in alike)
+            inserted = sum(_insert(sqlite, *those) for those in alike)
         except Exception as error:
             if is_about_file(error):
                 raise
@@ -107,7 +108,8 @@ class Batches:
 
     def _write_span(self, sqlite: sqlite3.Connection, span: Any, done: Done) -> int:
         try:
-            return sqlite.execute(*self._spans.span(sqlite, span, careful=True)).rowcount
+            (statement, _), row = self._spans.span(sqlite, span, careful=True)
+            return sqlite.execute(statement, row).rowcount
         except Exception as error:  # noqa: BLE001 - one strange span must not cost the others
             _lose("store.span", error, done)
         return 0
@@ -129,6 +131,16 @@ class Batches:
                 done.stored += 1
             except Exception as error:  # noqa: BLE001 - one strange point must not cost the others
                 _lose("store.point", error, done)
+
+
+def _insert(sqlite: sqlite3.Connection, statements: Insert, rows: Iterable[Sequence[object]]) -> int:
+    """Insert ``rows``, many by one statement while there are enough; returns how many were not there yet."""
+    one, many = statements
+    rest = iter(rows)
+    inserted = 0
+    while len(some := [*islice(rest, TOGETHER)]) == TOGETHER:
+        inserted += sqlite.execute(many, [*chain.from_iterable(some)]).rowcount
+    return inserted + sqlite.executemany(one, some).rowcount if some else inserted
 
 
 def _lose(where: str, error: Exception, done: Done) -> None:

@@ -7,9 +7,9 @@ together and remembered as a `Plan`; a span's values are then moved in C.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import count
+from itertools import chain, count, repeat
 from math import copysign, inf, isfinite, prod
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -46,6 +46,7 @@ Pick: TypeAlias = Callable[[Values], Values]
 
 _SPAN_PLACES: Final = {ATTRIBUTES[name]: (name, KINDS[name]) for name in SPAN_FIELDS}
 _SHARED_KINDS: Final = {ATTRIBUTES[name]: KINDS[name] for name in (*SERIES_FIELDS, *PARAMETER_FIELDS)}
+_NUMBERS: Final = frozenset({bool, int, float})
 _INT63: Final = 2**63
 _MAX_PLANS: Final = 2048
 _MAX_RECENT: Final = 4
@@ -71,13 +72,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         floats: Values that must be finite.
         rest: Names and places of what goes into JSON.
         cleaned: Those of them that must be cleaned first.
-        order: Takes all values out of the attributes: those of `columns`, then the shared ones.
-        names: Of the attributes in that order.
-        kinds: The types of what it gives.
-        columned: The first part of that.
-        uncolumned: The second part.
-        unsafe: Those of it that must be finite.
-        statements: Made by the user of the plan: the INSERT for each set of columns besides.
+        own: Takes the values of `columns` out of the attributes.
+        common: Takes those of `shared` out of them.
+        names: Of the attributes: what `own` takes, then what `common` takes.
+        numbers: What of `common` is no text; it comes first.
+        kinds: The types of `own` and `numbers`.
+        unsafe: Those of both that must be finite.
+        statements: Made by the user of the plan: the INSERTs for each set of columns besides.
     """
 
     sharing: int
@@ -89,23 +90,26 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     floats: Pick
     rest: tuple[tuple[str, int], ...]
     cleaned: tuple[str, ...]
-    order: Callable[[Mapping[str, Any]], Values]
+    own: Callable[[Mapping[str, Any]], Values]
+    common: Callable[[Mapping[str, Any]], Values]
     names: tuple[str, ...]
+    numbers: Pick
     kinds: tuple[type, ...]
-    columned: Pick
-    uncolumned: Pick
     unsafe: Pick
-    statements: dict[int, str] = msgspec.field(default_factory=dict[int, str])
+    statements: dict[int, tuple[str, str]] = msgspec.field(default_factory=dict[int, tuple[str, str]])
 
     def suits(self, values: Values) -> bool:
         """Whether the floats come back as they are: SQLite keeps neither NaN nor the sign of zero."""
         return _kept(self.floats(values))
 
-    def suit(self, many: Iterable[Values]) -> bool:
-        """The same for many, of what `order` gives."""
-        floats = [*map(self.unsafe, many)]
-        products = [*map(prod, floats)]
-        return isfinite(sum(products)) and (min(products) > 0.0 or all(map(_kept, floats)))
+    def takes(self, own: Iterable[Values], common: Iterable[Values]) -> bool:
+        """Whether all of them are of the plan's types and come back as they are.
+
+        Texts among what is common are not looked at: they are compared with those that were when they came first.
+        """
+        seen = [*map(add, own, map(self.numbers, common))]
+        kinds = [*map(type, chain.from_iterable(seen))]
+        return kinds == [*self.kinds] * len(seen) and _are_kept([*chain.from_iterable(map(self.unsafe, seen))])
 
     def remainder(self, values: Values) -> dict[str, Any]:
         """What goes into JSON, without what must not be stored."""
@@ -136,15 +140,19 @@ class Plans:
                 self._recent[len(names)] = (known, *self._recent.get(len(names), ()))[:_MAX_RECENT]
         return known
 
-    def guess(self, held: Mapping[str, Any]) -> tuple[Plan, Values] | None:
-        """A plan that has a column for all of ``held``, and the values in its order, if one was made before."""
-        for plan in self._recent.get(len(held), ()):
+    def guess(self, many: Sequence[Mapping[str, Any]]) -> tuple[Plan, list[Values], list[Values]] | None:
+        """A plan that has a column for all of each of ``many``, if one was made before; what it has own and common.
+
+        Args:
+            many: Attributes of one or more spans, of each as many.
+        """
+        for plan in self._recent.get(len(many[0]), ()):
             try:
-                values = plan.order(held)
+                own, common = [*map(plan.own, many)], [*map(plan.common, many)]
             except KeyError:
                 continue
-            if tuple(map(type, values)) == plan.kinds:
-                return plan, values
+            if plan.takes(own, common):
+                return plan, own, common
         return None
 
     def careful(self, names: tuple[str, ...], values: Values) -> Plan:
@@ -172,12 +180,13 @@ def _make(names: tuple[str, ...], kinds: tuple[type, ...]) -> Plan:
     held = [*(index for _, index in spans), *shared.values()]
     nothing = len(names)
     parameters = [shared.get(ATTRIBUTES[field], nothing) for field in PARAMETER_FIELDS]
-    common = sorted(shared)
-    order = [*(index for _, index in spans), *(shared[name] for name in common)]
-    ordered = tuple(kinds[index] for index in order)
-    ordered_names = tuple(names[index] for index in order)
+    common = sorted(shared, key=lambda name: (kinds[shared[name]] not in _NUMBERS, name))
+    own_names = tuple(names[index] for _, index in spans)
+    common_kinds = tuple(kinds[shared[name]] for name in common)
+    numbers = [kind for kind in common_kinds if kind in _NUMBERS]
+    exact = (*(kinds[index] for _, index in spans), *numbers)
     return Plan(
-        sharing=_sharing(tuple(common), ordered[len(spans) :]),
+        sharing=_sharing(tuple(common), common_kinds),
         shared=_picker([shared[name] for name in common]),
         columns=tuple(field for field, _ in spans),
         pick=_picker([index for _, index in spans]),
@@ -186,12 +195,12 @@ def _make(names: tuple[str, ...], kinds: tuple[type, ...]) -> Plan:
         floats=_picker([index for index in held if kinds[index] is float]),
         rest=tuple(rest),
         cleaned=tuple(cleaned),
-        order=_picker(ordered_names),
-        names=ordered_names,
-        kinds=ordered,
-        columned=itemgetter(slice(len(spans))),
-        uncolumned=itemgetter(slice(len(spans), None)),
-        unsafe=_picker([place for place, kind in enumerate(ordered) if kind is float]),
+        own=_picker(own_names),
+        common=_picker(common),
+        names=(*own_names, *common),
+        numbers=itemgetter(slice(len(numbers))),
+        kinds=exact,
+        unsafe=_picker([place for place, kind in enumerate(exact) if kind is float]),
     )
 
 
@@ -201,11 +210,18 @@ def _sharing(names: tuple[str, ...], kinds: tuple[type, ...]) -> int:  # noqa: A
     return next(_sharings)
 
 
-def _kept(floats: Values) -> bool:
+def _kept(floats: Sequence[float]) -> bool:
     """Whether SQLite gives these floats back as they are."""
     if 0.0 < prod(floats) < inf:
         return True
     return isfinite(sum(floats)) and all(copysign(1.0, value) > 0.0 for value in floats if value == 0.0)
+
+
+def _are_kept(floats: Sequence[float]) -> bool:
+    """The same for many, most of which are finite and above zero."""
+    return isfinite(sum(floats)) and (
+        min(floats, default=1.0) > 0.0 or min(map(copysign, repeat(1.0), floats)) > 0.0 or _kept(floats)
+    )
 
 
 def _picker(indexes: Sequence[Any]) -> Callable[[Any], Values]:

@@ -7,19 +7,19 @@ spends more on a ``None`` than on a number.
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
-from operator import add, attrgetter, itemgetter, or_, sub
-from typing import Any, Final
+from itertools import compress, repeat
+from operator import attrgetter, not_, or_, sub
+from typing import Any, Final, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import DEFAULT_TRACE_STATE, SpanContext
 
 from otel_llm import semconv
 from otel_llm.calls import ATTRIBUTES
 from otel_llm.store import redaction
-from otel_llm.store.details import HAS_PLACE, IS_REMOTE, details_of, packed
+from otel_llm.store.alike import Columns, place_of, sort
+from otel_llm.store.details import details_of, packed
 from otel_llm.store.interning import Table
-from otel_llm.store.plans import PARAMETER_FIELDS, SERIES_FIELDS, Plan, Plans
+from otel_llm.store.plans import PARAMETER_FIELDS, SERIES_FIELDS, Plan, Plans, Values
 from otel_llm.store.values import is_clean, pack, pack_value
 from otel_llm.store.written import Written
 
@@ -32,25 +32,21 @@ _SOMETIMES: Final = ("parent_span_id", "parameters", "attributes", "details")
 _REASONS: Final = SERIES_FIELDS.index("finish_reasons")
 _OPERATION: Final = ATTRIBUTES["operation"]
 _NOTHING: Final = (None,)
-_INSIDE: Final = attrgetter(
-    *("_context", "_parent", "_start_time", "_end_time", "_name", "_kind._value_", "_status._status_code._value_"),
-    *("_instrumentation_scope", "_resource", "_attributes._dict", "_status._description", "_attributes.dropped"),
-    *("_events._dq", "_events.dropped", "_links._dq", "_links.dropped"),
-)
-"""All of a span of the SDK's own in one step of C; it has ended, so nobody writes to it any more."""
-
-_HELD: Final = 9
-_TRACE_ID: Final = itemgetter(0)
-_SPAN_ID: Final = itemgetter(1)
-_FLAGS: Final = itemgetter(3)
-"""Places in `_INSIDE`, and in a `SpanContext`, which is a tuple."""
-
 _OUTSIDE: Final = attrgetter(
     *("context", "parent", "start_time", "end_time", "name", "kind._value_", "status.status_code._value_"),
     *("instrumentation_scope", "resource", "attributes", "status.description", "dropped_attributes"),
     *("events", "dropped_events", "links", "dropped_links"),
 )
 """The same through the public properties, which are many times as dear and work for whatever is like a span."""
+
+TOGETHER: Final = 24
+"""Rows that one statement inserts where there are enough; with all columns it has some 800 parameters."""
+
+_Common: TypeAlias = tuple[int, int | None, Values]
+"""What a span has in common with others: the ids of its series and its setting, and the values that told them."""
+
+Insert: TypeAlias = tuple[str, str]
+"""The statements that insert one row, and `TOGETHER` rows."""
 
 _MAX_COMMON: Final = 20_000
 _MAX_SHARED: Final = 1024
@@ -68,7 +64,7 @@ class Encoder:
         self._resources = Table("resources", RESOURCE_COLUMNS, limit=None)
         self._scopes = Table("scopes", SCOPE_COLUMNS, limit=None)
         self._seen: dict[int, tuple[object, int | None]] = {}
-        self._common: dict[tuple[Any, ...], tuple[int, int | None]] = {}
+        self._common: dict[tuple[Any, ...], _Common] = {}
         self.overflows = 0
 
     def forget(self) -> None:
@@ -80,7 +76,7 @@ class Encoder:
 
     def span(
         self, connection: sqlite3.Connection, span: ReadableSpan, *, careful: bool = False
-    ) -> tuple[str, list[object]]:
+    ) -> tuple[Insert, list[object]]:
         """The statement that inserts ``span``, and its values.
 
         Args:
@@ -100,7 +96,7 @@ class Encoder:
             raise ValueError(message)
         flags, above = context.trace_flags, None
         if parent is not None:
-            flags |= _place(parent)
+            flags |= place_of(parent)
             above = bytearray(parent.span_id.to_bytes(8))
         rare = any(rarities) or context.trace_state or (parent is not None and parent.trace_id != context.trace_id)
         details = details_of(span, context) if rare else {}
@@ -128,7 +124,7 @@ class Encoder:
 
     def rows(
         self, connection: sqlite3.Connection, spans: Sequence[ReadableSpan], kept: list[ReadableSpan | Written]
-    ) -> Iterator[tuple[str, Iterable[Sequence[object]]]]:
+    ) -> Iterator[tuple[Insert, Iterable[Sequence[object]]]]:
         """The statements that insert ``spans``, each with its rows.
 
         Spans that say nothing out of the way are taken many at a time, column by column, which goes on in C; the others
@@ -142,78 +138,66 @@ class Encoder:
         Raises:
             Exception: One of them is odd; `span`, asked to be careful, knows what to do with it.
         """
-        alike, odd = self._sorted(spans)
-        for (plan, place), members in alike.items():
-            known = self._known(connection, plan, place, members)
-            odd += [span for (span, *_), common in zip(members, known, strict=True) if common is None]
-            usual = [(*member, common) for member, common in zip(members, known, strict=True) if common is not None]
-            if usual:
-                kept += [Written(parts[:_HELD], plan.names, values) for _, parts, values, _ in usual]
-                yield self._together(connection, plan, place, usual)
+        groups, odd = sort(spans, self._plans)
+        for (plan, place), members in groups.items():
+            group, columns = members, members.columns()
+            known = self._known(connection, plan, place, columns, group.common)
+            found = [*filter(None, known)]
+            if not found:
+                odd += group.spans
+                continue
+            if len(found) < len(known):
+                odd += compress(group.spans, map(not_, known))
+                group = group.only(known)
+                columns = group.columns()
+            shared = [values for _, _, values in found]
+            kept += map(Written, group.heads, repeat(plan.names), group.own, shared)
+            yield self._together(connection, plan, place, columns, group.own, found)
         kept += odd
-        singles: defaultdict[str, list[list[object]]] = defaultdict(list)
+        singles: defaultdict[Insert, list[list[object]]] = defaultdict(list)
         for span in odd:
             statement, row = self.span(connection, span)
             singles[statement].append(row)
         yield from singles.items()
 
-    def _sorted(self, spans: Sequence[ReadableSpan]) -> tuple[dict[tuple[Plan, int], list[Any]], list[ReadableSpan]]:
-        """Spans by plan and parent's place, each with what it is made of and its values; and those that are odd."""
-        alike: defaultdict[tuple[Plan, int], list[Any]] = defaultdict(list)
-        odd: list[ReadableSpan] = []
-        guess = self._plans.guess
-        for span in spans:
-            try:
-                parts = _INSIDE(span)
-                context, parent, state = parts[0], parts[1], parts[0][4]
-            except (AttributeError, TypeError):  # not made by the SDK's tracer
-                odd.append(span)
-                continue
-            if (
-                (found := guess(parts[_HELD]))
-                and not any(parts[_HELD + 1 :])
-                and (state is DEFAULT_TRACE_STATE or not state)
-                and (parent is None or parent[0] == context[0])
-            ):
-                alike[found[0], 0 if parent is None else _place(parent)].append((span, parts, found[1]))
-            else:
-                odd.append(span)
-        return alike, odd
-
     def _known(
-        self, connection: sqlite3.Connection, plan: Plan, place: int, members: Sequence[Any]
-    ) -> Sequence[tuple[int, int | None] | None]:
+        self, connection: sqlite3.Connection, plan: Plan, place: int, columns: Columns, common: Iterable[Values]
+    ) -> list[_Common | None]:
         """What each has in common with spans before it; ``None`` for the first of its kind."""
-        _, parts, values = zip(*members, strict=True)
-        contexts, _, _, _, names, kinds, statuses, scopes, *_ = zip(*parts, strict=True)
-        if not plan.suit(values):
-            return [None] * len(members)
-        flags = map(or_, map(_FLAGS, contexts), repeat(place))
-        owners = self._numbers(connection, scopes, self.scope)
-        shared = map(plan.uncolumned, values)
-        return [*map(self._common.get, zip(repeat(plan.sharing), owners, names, kinds, statuses, flags, shared))]
+        _, _, _, flags, *_ = zip(*columns.contexts, strict=True)
+        if place:
+            flags = tuple(map(or_, flags, repeat(place)))
+        owners = self._numbers(connection, columns.scopes, self.scope)
+        heads = (owners, columns.names, columns.kinds, columns.statuses, flags)
+        return [*map(self._common.get, zip(repeat(plan.sharing), *heads, common, strict=False))]
 
     def _together(
-        self, connection: sqlite3.Connection, plan: Plan, place: int, members: Sequence[Any]
-    ) -> tuple[str, Iterable[Sequence[object]]]:
+        self,
+        connection: sqlite3.Connection,
+        plan: Plan,
+        place: int,
+        columns: Columns,
+        own: Iterable[Values],
+        known: Iterable[_Common],
+    ) -> tuple[Insert, Iterable[Sequence[object]]]:
         """The statement for spans with the same plan and parent's place, and their rows."""
-        _, parts, values, commons = zip(*members, strict=True)
-        contexts, parents, starts, ends, _, _, _, _, resources, *_ = zip(*parts, strict=True)
-        series, settings = zip(*commons, strict=True)
-        columns: list[Iterable[object]] = [
-            starts,
-            map(sub, ends, starts),
+        trace_ids, span_ids, *_ = zip(*columns.contexts, strict=True)
+        series, settings, _ = zip(*known, strict=True)
+        row: list[Iterable[object]] = [
+            columns.starts,
+            map(sub, columns.ends, columns.starts),
             series,
-            self._numbers(connection, resources, self.resource),
-            map(bytearray, map(int.to_bytes, map(_TRACE_ID, contexts), repeat(16))),
-            map(bytearray, map(int.to_bytes, map(_SPAN_ID, contexts), repeat(8))),
+            self._numbers(connection, columns.resources, self.resource),
+            map(bytearray, map(int.to_bytes, trace_ids, repeat(16))),
+            map(bytearray, map(int.to_bytes, span_ids, repeat(8))),
         ]
         if place:
-            columns.append(map(bytearray, map(int.to_bytes, map(_SPAN_ID, parents), repeat(8))))
+            _, parent_ids, *_ = zip(*columns.parents, strict=True)
+            row.append(map(bytearray, map(int.to_bytes, parent_ids, repeat(8))))
         if plan.parameters is not None:
-            columns.append(settings)
+            row.append(settings)
         said = bool(place) | (plan.parameters is not None) << 1
-        return _statement(plan, said), map(add, zip(*columns, strict=False), map(plan.columned, values))
+        return _statement(plan, said), zip(*row, *zip(*own, strict=True), strict=False)
 
     def _numbers(
         self,
@@ -235,8 +219,8 @@ class Encoder:
         values: tuple[Any, ...],
         rest: dict[str, Any],
         details: dict[str, Any],
-    ) -> tuple[int, int | None]:
-        """The series and setting of values seen for the first time; remembered where both have a row."""
+    ) -> _Common:
+        """What values seen for the first time have in common; remembered where both numbers are of rows."""
         _, *head, _ = key
         whole = self.overflows
         said = (*head, plan.series(values))
@@ -245,8 +229,8 @@ class Encoder:
         if self.overflows == whole:
             if len(self._common) >= _MAX_COMMON:
                 self._common.clear()
-            self._common[key] = (series, setting)
-        return series, setting
+            self._common[key] = (series, setting, key[-1])
+        return series, setting, key[-1]
 
     def _new_series(
         self, connection: sqlite3.Connection, key: tuple[Any, ...], rest: dict[str, Any], details: dict[str, Any]
@@ -315,10 +299,10 @@ class Encoder:
         return number
 
 
-def insert_into(table: str, columns: Sequence[str]) -> str:
-    """The statement that inserts a row, unless it is there already."""
-    marks = ",".join("?" * len(columns))
-    return f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES ({marks})"  # noqa: S608
+def insert_into(table: str, columns: Sequence[str], rows: int = 1) -> str:
+    """The statement that inserts ``rows`` rows, each unless it is there already."""
+    marks = f"({','.join('?' * len(columns))})"
+    return f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES {','.join([marks] * rows)}"  # noqa: S608
 
 
 def _completed(  # noqa: PLR0913, PLR0917 - called once, for the sake of its caller's length
@@ -329,7 +313,7 @@ def _completed(  # noqa: PLR0913, PLR0917 - called once, for the sake of its cal
     setting: int | None,
     rest: dict[str, Any],
     details: dict[str, Any],
-) -> tuple[str, list[object]]:
+) -> tuple[Insert, list[object]]:
     """The statement for a row that begins with `_ALWAYS`, and the row with what it has besides."""
     said = 0
     if parent is not None:
@@ -348,18 +332,15 @@ def _completed(  # noqa: PLR0913, PLR0917 - called once, for the sake of its cal
     return _statement(plan, said), row
 
 
-def _statement(plan: Plan, said: int) -> str:
+def _statement(plan: Plan, said: int) -> Insert:
     """The INSERT for spans of a plan that say some of `_SOMETIMES`, a bit each."""
     statement = plan.statements.get(said)
     if statement is None:
         sometimes = [name for bit, name in enumerate(_SOMETIMES) if said >> bit & 1]
-        statement = plan.statements[said] = insert_into("spans", (*_ALWAYS, *sometimes, *plan.columns))
+        columns = (*_ALWAYS, *sometimes, *plan.columns)
+        statement = insert_into("spans", columns), insert_into("spans", columns, TOGETHER)
+        plan.statements[said] = statement
     return statement
-
-
-def _place(parent: SpanContext) -> int:
-    """The flags that tell where the parent was."""
-    return HAS_PLACE | IS_REMOTE if parent.is_remote else HAS_PLACE
 
 
 def _said(fields_of: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:

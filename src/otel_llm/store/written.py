@@ -17,12 +17,14 @@ class Written(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         parts: Context, parent, start, end [ns], name, kind, status, scope and resource.
         names: Of its attributes; many spans share one tuple.
-        values: Of its attributes.
+        own: Values of the first of them.
+        common: Values of the others; like spans share one tuple.
     """
 
     parts: tuple[Any, ...]
     names: tuple[str, ...]
-    values: tuple[Any, ...]
+    own: tuple[Any, ...]
+    common: tuple[Any, ...]
 
     def span(self) -> ReadableSpan:
         """The span as it was."""
@@ -32,7 +34,7 @@ class Written(msgspec.Struct, frozen=True, gc=False):
             context=context,
             parent=parent,
             resource=resource,
-            attributes=dict(zip(self.names, self.values, strict=True)),
+            attributes=dict(zip(self.names, self.own + self.common, strict=True)),
             kind=SpanKind(kind),
             instrumentation_scope=scope,
             status=Status(StatusCode(status)),
