@@ -323,6 +323,24 @@ def test_an_error_with_a_message_is_salvaged():
     assert framing.salvage(b"", b'x","error": {"message": "overloaded", "code": 529}}')["error"]["code"] == 529
 
 
+PARTS = [{"id": f"part-{number}", "type": "tool", "status": "incomplete", "model": "other"} for number in range(9)]
+OWN = {"id": "own", "model": "m", "type": "message", "status": "completed"}
+
+
+@pytest.mark.parametrize(
+    "body", [{**OWN, "content": PARTS}, {"content": PARTS, **OWN}, {"response": {**OWN, "o": PARTS}}]
+)
+def test_the_names_of_an_answers_parts_are_not_taken_for_its_own(body):
+    raw = json.dumps(body).encode()
+    found = framing.salvage(raw[:250], raw[-250:])
+    assert {name: found.get(name) for name in OWN} == OWN
+
+
+def test_the_names_of_parts_alone_say_nothing():
+    raw = json.dumps({"content": PARTS}).encode()
+    assert not framing.salvage(raw[:250], raw[-250:]).keys() & {"id", "model", "type"}
+
+
 def test_text_that_quotes_keys_is_not_taken_for_them():
     tail = json.dumps({"content": 'say "usage": {"prompt_tokens": 1} and "error": {"message": "x"}'}).encode()
     assert framing.salvage(b"", tail) == {}

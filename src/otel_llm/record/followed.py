@@ -122,6 +122,32 @@ def _frame_headers(data: bytes) -> dict[str, str]:
     return said
 
 
+_NAMED: Final = re.compile(rb'"([A-Za-z_]{1,40})"\s*:\s*(?:"([^"\\]{0,1024}+)")?')
+
+
+def strings(data: bytes, *, closed: bool) -> list[tuple[str, str, int]]:
+    """The strings that stand behind a name in a part of one JSON object: name, string and how many brackets are around.
+
+    Args:
+        data: The object's beginning, or its end.
+        closed: It is its end: brackets are counted from behind.
+    """
+    first = _NAMED.search(data) if closed else None
+    position = first.start() if first else 0  # in front of a name no string is open
+    depth, found = 0, []
+    while token := _TOKEN.search(data, position):
+        position = token.end()
+        opening = data[token.start()]
+        if opening in b"{[":
+            depth += 1
+        elif opening in b"}]":
+            depth -= 1
+        elif (named := _NAMED.match(data, token.start())) and named[2] is not None:
+            found.append((named[1].decode(), named[2].decode("latin-1"), depth))
+            position = named.end()
+    return [(name, value, one - depth if closed else one) for name, value, one in found]
+
+
 _LONG: Final = 256
 
 

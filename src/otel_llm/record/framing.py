@@ -204,10 +204,12 @@ def decode(message: bytes) -> Any:
 
 
 _VALUE: Final = re.compile(r'"([A-Za-z_.]{1,40})"\s*:\s*(?=[\[{"\d\-tfn])')
-_OF_HEAD: Final = frozenset({"id", "model", "object", "type"})
+_NAMES: Final = frozenset({"id", "model", "object", "type", "status"})
+_DEEPEST: Final = 2
+"""Brackets around a name of the answer at most: a body's own, and those of the event that carries it."""
 _OF_TAIL: Final = frozenset(
     {
-        *("usage", "timings", "stop_reason", "finish_reason", "status", "error", "model"),
+        *("usage", "timings", "stop_reason", "finish_reason", "status", "error"),
         *("usageMetadata", "modelVersion", "responseId", "finishReason"),
         *("meta", "stopReason", "inputTextTokenCount"),
         *("done", "done_reason", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"),
@@ -217,12 +219,12 @@ _OF_TAIL: Final = frozenset(
 
 
 def salvage(head: bytes, tail: bytes) -> Mapping[str, Any]:
-    """What a JSON object whose middle was not kept still says: scalars of its head, whole values of its tail.
+    """What a JSON object whose middle was not kept still says: its own names, and whole values of its tail.
 
     Serves bodies larger than what is held (embeddings, images): their usage stands at the end.
     """
-    found = _values(tail, _OF_TAIL, last=True)
-    found.update(_values(head, _OF_HEAD, last=False))
+    found = _values(tail, _OF_TAIL)
+    found.update(_names(head, tail))
     reason = found.get("finish_reason")
     if isinstance(reason, str):
         found["choices"] = [{"index": 0, "finish_reason": reason}]
@@ -234,26 +236,34 @@ def salvage(head: bytes, tail: bytes) -> Mapping[str, Any]:
     return found
 
 
+def _names(head: bytes, tail: bytes) -> dict[str, Any]:
+    """The answer's own names: those of its parts (a tool's call has an ``id`` too) stand deeper."""
+    named: dict[str, tuple[int, str]] = {}
+    for source, closed in ((head, False), (tail, True)):
+        for key, value, depth in followed.strings(source, closed=closed):
+            if key in _NAMES and depth <= _DEEPEST and (key not in named or depth < named[key][0]):
+                named[key] = depth, value
+    return {key: value for key, (_, value) in named.items()}
+
+
 _TRIES: Final = 8
 """How many values that stand behind one key are tried: what cannot be read can be long."""
 
 
-def _values(source: bytes, keys: frozenset[str], *, last: bool) -> dict[str, Any]:
-    """For each of ``keys`` its first scalar in ``source``; or the ``last`` value of any kind."""
+def _values(source: bytes, keys: frozenset[str]) -> dict[str, Any]:
+    """For each of ``keys`` its last value in ``source``, of any kind."""
     decoder = json.JSONDecoder()
     window = source.decode("latin-1")
     places = [match for match in _VALUE.finditer(window) if match[1] in keys]
     found: dict[str, Any] = {}
     tries: Counter[str] = Counter()
-    for match in reversed(places) if last else places:
+    for match in reversed(places):
         key = match[1]
         if key in found or tries[key] >= _TRIES:
             continue
         tries[key] += 1
         with contextlib.suppress(ValueError, RecursionError):
-            value = decoder.raw_decode(window, match.end())[0]
-            if last or not isinstance(value, (dict, list)):
-                found[key] = value
+            found[key] = decoder.raw_decode(window, match.end())[0]
     return found
 
 
