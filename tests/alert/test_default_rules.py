@@ -58,7 +58,7 @@ ROWS = [
     ("LLMSlowFirstTokenP95", measured(semconv.TIME_TO_FIRST_TOKEN), 2.6, 2.4, 120, "warning"),
     ("LLMSlowDecode", measured(semconv.TIME_PER_OUTPUT_TOKEN), 0.105, 0.095, 300, "warning"),
     ("LLMQueueWaitP95", measured(semconv.QUEUE_WAIT), 5.2, 4.8, 120, "warning"),
-    ("LLMRequestStuck", stuck, 601.0, 599.0, 0, "warning"),
+    ("LLMRequestStuck", stuck, 610.0, 580.0, 0, "warning"),
     ("LLMSpendRate", spend, 10.5, 9.5, 0, "warning"),
     ("LLMErrorBudgetBurnFast", errors("500"), 0.15, 0.14, 0, "critical"),
     ("LLMErrorBudgetBurnSlow", errors("500"), 0.07, 0.06, 0, "warning"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_query import valid
 from test_store_summary import CALLS, line
 
+from otel_llm.store import connection as connections
 from otel_llm.store import plans, retention, rollup, summary
 from otel_llm.store.batch import Batches
 from otel_llm.store.connection import Connection
@@ -104,7 +105,8 @@ def test_roll_ups_equal_brute_force(tmp_path_factory, batches, since, until, mod
 
 
 def folding_process(path, number):
-    """Write in a process of its own, folding all the while."""
+    """Write in a process of its own, folding all the while; the other's turn may take longer than a writer waits."""
+    connections.BUSY_TIMEOUT = WITHIN
     spans, connection, writer = Spans(), Connection(path), Batches()
     for _ in range(20):
         made = [spans.call(at=-7200 * number, input_tokens=1, output_tokens=2) for _ in range(25)]
