@@ -19,9 +19,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from otel_llm.calls import Call
 from otel_llm.quantity import Duration, Size
 from otel_llm.store import database as module
+from otel_llm.store.batch import Batches
 from otel_llm.store.connection import BusyError, Connection, DamageError
 from otel_llm.store.database import Config, Database, default_path, shared
 from otel_llm.store.exporters import StoreSpanProcessor
+from otel_llm.store.gate import gate
 from otel_llm.store.query import Filter, Reader
 from otel_llm.store.writer import QUEUE
 from otel_llm.store.written import Written
@@ -220,6 +222,30 @@ def test_a_forked_child_writes_its_own_and_none_twice(database, path, spans, for
     assert database.flush(WITHIN)
     assert rows(path) == 3
     assert database.stats().dropped == {}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_in_the_midst_of_a_write_waits_for_its_end(database, path, spans, fork, monkeypatch):
+    """Else the child would find the database locked as long as it lives."""
+    writing, check, parent = threading.Event(), Batches._check_generation, os.getpid()
+
+    def slowly(batches, sqlite):
+        if os.getpid() == parent:
+            writing.set()
+            time.sleep(0.5)
+        check(batches, sqlite)
+
+    def child():
+        assert database.submit_span(spans.call())
+        assert database.flush(WITHIN)
+
+    monkeypatch.setattr(Batches, "_check_generation", slowly)
+    monkeypatch.setattr(gate, "_longest", WITHIN)
+    database.submit_span(spans.call())
+    assert writing.wait(WITHIN)
+    assert fork(child) == 0
+    assert database.flush(WITHIN)
+    assert rows(path) == 2
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
