@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 READY_WITHIN = 300.0
-EXIT_WITHIN = 40.0
+EXIT_WITHIN = 150.0
 """Longer than a gunicorn waits for its workers."""
 
 

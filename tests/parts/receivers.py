@@ -22,7 +22,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from parts.ports import free_ports
 
 HANGS_FOR = 60.0
-STARTS_WITHIN = 30.0
+STARTS_WITHIN = 150.0
 
 
 @dataclass(slots=True)

@@ -534,7 +534,8 @@ def test_a_cancelled_timer_stops(database, spans):
     database.submit_span(spans.call())
     wait_for(lambda: bool(ran))
     cancel()
-    time.sleep(0.05)
+    database.submit_span(spans.call())
+    assert database.flush(WITHIN)  # the thread is past what it may have begun
     count = len(ran)
     time.sleep(0.1)
     assert len(ran) == count

@@ -256,5 +256,5 @@ def test_a_disabled_sdk_opens_nothing(tmp_path):
         "OTEL_LOGS_EXPORTER": "none",
         "OTEL_LLM_STORE_PATH": str(tmp_path / "x" / "x.db"),
     }
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=300)
     assert not (tmp_path / "x").exists()

@@ -32,7 +32,7 @@ def backend():
 
 
 def send(backend, **parts):
-    sender = connect(Destination(url=backend["url"], protocol=GRPC, timeout=5.0, **parts))
+    sender = connect(Destination(url=backend["url"], protocol=GRPC, timeout=60.0, **parts))
     try:
         return sender.send("spans", b"")
     finally:
