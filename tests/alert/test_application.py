@@ -16,7 +16,7 @@ from parts.rules import errors
 from parts.waiting import WITHIN, wait_for
 
 RULE = """
-window: 10s, by: [gen_ai.request.model], threshold: 0.4, min_samples: 1, for: 1s, keep_firing_for: 1s, no_data: resolve,
+window: 20s, by: [gen_ai.request.model], threshold: 0.4, min_samples: 1, for: 1s, keep_firing_for: 1s, no_data: resolve,
 annotations: {summary: "{{ value | pct }} of calls to {{ labels.gen_ai_request_model }} fail"}
 """
 APPLICATION = """
@@ -45,6 +45,8 @@ global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: [rules.yml]
 scrape_configs: [{{job_name: app, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
 """
+LONG = 3 * WITHIN
+"""For what an SDK and a model take together where others want the machine too [s]."""
 
 
 @pytest.mark.slow
@@ -81,14 +83,14 @@ def test_errors_of_a_real_application_are_told_once_and_seen_alike_everywhere(
             assert hook.alerts() == []
             application.stdin.write("fail\n")
             application.stdin.flush()
-            wait_for(hook.alerts)
+            wait_for(hook.alerts, LONG)
             wait_for(lambda: listed().get("Errors") == "firing")
-            wait_for(lambda: there().get("Errors") == "firing")
+            wait_for(lambda: there().get("Errors") == "firing", LONG)
             application.stdin.write("work\n")
             application.stdin.flush()
-            wait_for(lambda: len(hook.alerts()) == 2)
+            wait_for(lambda: len(hook.alerts()) == 2, LONG)
             wait_for(lambda: listed().get("Errors") == "resolved")
-            wait_for(lambda: there().get("Errors") != "firing")
+            wait_for(lambda: there().get("Errors") != "firing", LONG)
         finally:
             application.stdin.close()
             application.wait(WITHIN)
