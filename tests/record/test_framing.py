@@ -357,3 +357,14 @@ def test_salvaging_takes_bounded_time(piece):
     started = time.thread_time()
     framing.salvage(tail[:16_384], tail)
     assert time.thread_time() - started < 2
+
+
+@pytest.mark.parametrize("size", [1, 7, 20, 64, 1000])
+def test_what_parts_count_is_added_up_wherever_they_are_cut(size):
+    data = json.dumps([{"token_count": 10**n, "values": [0.5] * 9} for n in range(5)]).encode()
+    total, before = 0, b""
+    for place in range(0, len(data), size):
+        piece = data[place : place + size]
+        total += framing.tally(piece, before=before)
+        before = (before + piece)[-framing.PART :]
+    assert total == 11_111

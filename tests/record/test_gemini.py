@@ -176,3 +176,13 @@ def test_a_finish_reason_that_is_a_number_is_told_by_its_name(said, reason):
 def test_an_array_whose_reason_is_a_number_is_complete():
     elements = [{"candidates": [{"content": {"parts": [{"text": "hi"}]}, "finishReason": 1}]}]
     assert told(gemini, json.dumps(elements).encode(), array=True).complete
+
+
+@pytest.mark.parametrize("size", [1000, 10**7])
+def test_vertex_embeddings_larger_than_what_is_held_still_count_their_tokens(size):
+    vector = {"values": [0.015625] * 3072}
+    answer = {"predictions": [{"embeddings": {"statistics": {"token_count": n}, **vector}} for n in (3, 4, 5)]}
+    raw = json.dumps(answer, indent=2).encode()
+    pieces = [raw[place : place + size] for place in range(0, len(raw), size)]
+    reading = told(gemini, *pieces)
+    assert (reading.truncated, reading.facts.input_tokens) == (True, 12)

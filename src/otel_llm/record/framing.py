@@ -218,6 +218,19 @@ _OF_TAIL: Final = frozenset(
 )
 
 
+_PART: Final = re.compile(rb'"token_count"\s*:\s*(\d{1,9})[^\d]')
+PART: Final = 64
+"""Most bytes that the count of one part takes."""
+
+
+def tally(data: bytes, *, before: bytes = b"") -> int:
+    """The tokens that the parts in ``data`` count one by one, as Vertex's embeddings do; ``before`` is not counted."""
+    whole = before + data
+    if b'"token_count"' not in whole:
+        return 0
+    return sum(int(part[1]) for part in _PART.finditer(whole) if part.end() > len(before))
+
+
 def salvage(head: bytes, tail: bytes) -> Mapping[str, Any]:
     """What a JSON object whose middle was not kept still says: its own names, and whole values of its tail.
 

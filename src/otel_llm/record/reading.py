@@ -61,6 +61,7 @@ class Reading:
             "_mark",
             "_pieces",
             "_silent",
+            "_tallied",
             "_trailing",
             "_whole",
             "facts",
@@ -101,6 +102,7 @@ class Reading:
         self._counted = 0
         self._cut = False
         self._silent = 0
+        self._tallied = 0
         self._trailing = 0
         self._whole = False
         self._last_at: float | None = None
@@ -240,10 +242,15 @@ class Reading:
         if self._framing is Framing.WHOLE or self._framing is None:
             self.truncated = True
             self._head = self._head or dropped[:_HEAD]
+            self._tally(dropped)
         else:
             self._count(self._framing, dropped)
             self._cut = True
         self._pieces, self._held = [kept], len(kept) + len(self._head)
+
+    def _tally(self, data: bytes) -> None:
+        self._tallied += framing.tally(data, before=self._carry)
+        self._carry = (self._carry + data)[-framing.PART :]
 
     def _count(self, kind: Framing, data: bytes) -> None:
         self._counted += framing.count(kind, data, before=self._carry)
@@ -269,7 +276,11 @@ class Reading:
         elif self._framing in framing.FOLLOWED:
             self._buffer = b""
         elif self.truncated:
+            self._tally(body)
             self._read_salvaged(framing.salvage(self._head, body))
+            if self._tallied:
+                part = {"embeddings": {"statistics": {"token_count": self._tallied}}}
+                self._read_salvaged({"predictions": [part]})
         elif body.strip():
             self._finish_whole(body)
         if self._inflater is not None and self._inflater.broken:
