@@ -97,7 +97,7 @@ def test_an_otlp_backend_that_does_not_answer_holds_the_exit_no_longer_than_two_
         command = [instrument, sys.executable, "-c", APP]
         beyond = []
         while len(beyond) < 5 and min(beyond, default=1) > 0:
-            beyond.append(_exit_of(command, environ) - (2.4 + 20 * _exit_of(command[1:], environ)))
+            beyond.append(_exit_of(command, environ) - (2.1 + 20 * _exit_of(command[1:], environ)))
     assert min(beyond) <= 0
 
 
