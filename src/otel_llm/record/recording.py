@@ -11,20 +11,18 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from contextvars import Token
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from otel_llm import boundary, semconv, shortcut
 from otel_llm.calls import Call, Value
-from otel_llm.record import framing, peers, queues
+from otel_llm.record import framing, peers, queues, resends
 from otel_llm.record.account import Attempt, End, draw_up
 from otel_llm.record.exchange import Format, Opening, Request
 from otel_llm.record.head import Head, read_head
@@ -54,21 +52,6 @@ _MOST_STARTS: Final = 1000
 """Names and attributes of starts that are kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sent:
-    """An attempt that may be sent again: what the next one links to.
-
-    Attributes:
-        redirect: Host and path that the answer sends the client to.
-    """
-
-    span: SpanContext
-    ended_at: float
-    host: str
-    resend_count: int
-    redirect: tuple[str, str] | None
-
-
 UNDER_WAY: Final = otel_context.create_key("otel_llm-under-way")
 """In the context of a request that is being sent: what is true until its call ends.
 
@@ -77,9 +60,6 @@ A library that carries the request for another one, as aiohttp may for httpx, se
 
 _CURRENT: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 """Under which key a context holds its span."""
-
-_last_sent: ContextVar[_Sent | None] = ContextVar("otel_llm_last_sent", default=None)
-
 
 Statement = Callable[[int | None], Mapping[str, Value]]
 """Called at a call's end with its output tokens: what was seen of it, by attribute."""
@@ -208,7 +188,7 @@ class Recording:
         self.left = semconv.OUTCOME_ABANDONED
         self._sent_at: float | None = None
         self._waited = queues.waited()
-        resend_count, previous = _previous(request)
+        resend_count, previous = resends.previous(request)
         started_at = recorder.clock()
         self._started_ns = time.time_ns()
         self._attempt = Attempt(
@@ -244,7 +224,7 @@ class Recording:
             with boundary.guard("record.peers"):
                 peers.join(outer, self)
 
-    def _start_span(self, parent: Context, previous: _Sent | None) -> Span:
+    def _start_span(self, parent: Context, previous: resends.Sent | None) -> Span:
         opening, attempt = self._opening, self._attempt
         name, attributes = _start(opening.operation, opening.provider, opening.model, attempt.host, attempt.port)
         if previous is None:
@@ -425,7 +405,8 @@ class Recording:
                 self._recorder.metrics.record(call, lasted, self.context, self.key, shared=shared)
         except Exception as fault:  # noqa: BLE001 - the boundary
             boundary.swallow("record.metrics", fault)
-        self._remember(call, ended_at)
+        failed = call.outcome == semconv.OUTCOME_ERROR
+        resends.remember(self._span, self._attempt, self._path, self._head, ended_at, failed=failed)
 
     def _draw_up(self, reading: Reading | None, end: End) -> Call:
         call = draw_up(self._opening, self._attempt, self._head, reading, end)
@@ -460,63 +441,6 @@ class Recording:
             return scrub(str(error)) or None
         message = self._reading.facts.error_message if self._reading is not None else None
         return scrub(message) if message else None
-
-    def _remember(self, call: Call, ended_at: float) -> None:
-        """Keep what a resend of this attempt will want to know."""
-        head = self._head
-        redirect = _redirect(head, self._attempt.host, self._path) if head is not None and head.is_redirect else None
-        if call.outcome == semconv.OUTCOME_ERROR or redirect is not None:
-            _last_sent.set(
-                _Sent(
-                    span=self._span.get_span_context(),
-                    ended_at=ended_at,
-                    host=self._attempt.host,
-                    resend_count=self._attempt.resend_count or 0,
-                    redirect=redirect,
-                )
-            )
-
-
-def _previous(request: Request) -> tuple[int | None, _Sent | None]:
-    """How often ``request`` was sent before, and the attempt before it.
-
-    Stainless SDKs (openai, anthropic, ...) count their retries in a header, AWS's count attempts; following a redirect
-    is a resend too. A retry of the user's own is a new call.
-    """
-    last = _last_sent.get()
-    if request.resent and last is not None and last.host == request.host:
-        return last.resend_count + 1, last
-    count = _retry_count(request)
-    if last is not None and last.redirect is not None:
-        _last_sent.set(None)
-        if last.redirect == (request.host, request.path):
-            return last.resend_count + 1, last
-    if count == 0:
-        return None, None
-    known = last is not None and last.host == request.host and last.resend_count == count - 1
-    return count, last if known else None
-
-
-_ABSURD: Final = 5
-"""Digits of a retry count that nobody means."""
-
-
-def _retry_count(request: Request) -> int:
-    said = request.headers.get("x-stainless-retry-count")
-    if said is not None:
-        return int(said) if said.isdecimal() and len(said) < _ABSURD else 0
-    _, _, said = request.headers.get("amz-sdk-request", "").partition("attempt=")
-    said = said.partition(";")[0]
-    return max(0, int(said) - 1) if said.isdecimal() and len(said) < _ABSURD else 0
-
-
-def _redirect(head: Head, host: str, path: str) -> tuple[str, str] | None:
-    """Host and path of where a redirect sends the client, or ``None`` when that is no address."""
-    try:
-        target = urlsplit(urljoin(f"//{host}{path}", head.location or ""))
-        return target.hostname or host, unquote(target.path)
-    except ValueError:
-        return None
 
 
 @functools.lru_cache(_MOST_STARTS)
