@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import httpx
 import httpx2
@@ -654,9 +655,10 @@ def test_answers_left_faster_than_a_thread_ends_them_are_ended_by_who_leaves_the
     def handle(_request):
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Endless())
 
+    idle = SimpleNamespace(is_running=True, is_own=False, wake=lambda: None)
     transport.reaper.attend()
+    monkeypatch.setattr(transport.reaper, "_loop", idle)  # the thread gets no turn
     transport.reaper.drain()
-    monkeypatch.setattr(transport.reaper._loop, "wake", lambda: None)  # the thread gets no turn
     most = 0
     with httpx.Client(transport=httpx.MockTransport(handle), **PLAIN) as client:
         for number in range(300):
