@@ -260,6 +260,33 @@ DIALOGUES = {
             {"event_type": "stream-end", "finish_reason": "COMPLETE", "response": {"text": "hi"}},
         ),
     ),
+    "cohere-of-nobody": whole("/v1/chat", {"message": "hi", "stream": False}, {"text": "hi", "generation_id": "c"}),
+    "watsonx": whole(
+        "/ml/v1/text/generation",
+        {"model_id": "m", "input": "hi", "parameters": {"max_new_tokens": 5}},
+        {
+            "model_id": "m",
+            "results": [
+                {"generated_text": "hi", "generated_token_count": 5, "input_token_count": 7, "stop_reason": "eos_token"}
+            ],
+        },
+    ),
+    "watsonx-wrong": whole(
+        "/ml/v1/text/generation", {"model_id": "m", "input": "hi"}, {"errors": [{"code": "c", "message": "no"}]}
+    ),
+    "interactions": whole(
+        "/v1beta/interactions",
+        {"model": "m", "input": "hi", "generation_config": {"temperature": 0.5}},
+        {
+            "id": "i",
+            "status": "completed",
+            "outputs": [{"type": "text", "text": "hi"}],
+            "usage": {"total_input_tokens": 7, "total_output_tokens": 5, "total_thought_tokens": 2},
+        },
+    ),
+    "interactions-wrong": whole(
+        "/v1beta/interactions", {"model": "m", "input": "hi"}, {"error": {"code": 3, "message": "no"}}
+    ),
     "llamacpp": whole(
         "/completion",
         {"prompt": "hi", "n_predict": 5},
@@ -295,6 +322,7 @@ DIALOGUES = {
         "/model/meta.llama/invoke",
         {"prompt": "hi"},
         {"generation": "hi", "prompt_token_count": 7, "generation_token_count": 5, "stop_reason": "stop"},
+        "x-amzn-errortype: ThrottlingException:http://a",
     ),
     "titan-on-bedrock": whole(
         "/model/amazon.titan/invoke",
