@@ -170,7 +170,7 @@ def large_response(size, status="completed"):
         "object": "response",
         "status": status,
         "model": "m-2",
-        "output": [{"type": "message", "content": [{"text": "x" * size}], "status": "completed"}],
+        "output": [{"type": "message", "status": "completed", "content": [{"text": "x" * size}]}],
         "tools": tools,
         "usage": {"input_tokens": 5, "output_tokens": 900, "output_tokens_details": {"reasoning_tokens": 12}},
         "metadata": {},
@@ -186,6 +186,14 @@ def test_a_last_event_that_outgrows_what_is_held_still_tells_its_usage(size, len
     assert (facts.input_tokens, facts.output_tokens, facts.reasoning_output_tokens) == (5, 900, 12)
     assert (one.complete, facts.failed, facts.finish) == (True, False, {0: "completed"})
     assert one.chunks == 32
+
+
+@pytest.mark.parametrize("size", [999, 1000, 1001, 65_536, 10**7])
+def test_an_item_that_is_complete_and_too_large_to_be_held_completes_no_answer(size):
+    item = {"id": "i", "type": "message", "content": [{"text": "x" * 200_000}], "status": "completed"}
+    done = {"type": "response.output_item.done", "sequence_number": 2, "item": item}
+    one = read(cut(sse(*responses({})[:-1], done, done=False), size))
+    assert (one.facts.finish, one.complete, one.facts.promised) == ({}, False, True)
 
 
 @pytest.mark.parametrize("size", [1000, 65_536, 10**7])

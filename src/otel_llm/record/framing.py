@@ -231,6 +231,19 @@ def tally(data: bytes, *, before: bytes = b"") -> int:
     return sum(int(part[1]) for part in _PART.finditer(whole) if part.end() > len(before))
 
 
+BEGINNING: Final = 1024
+"""Bytes of a message's beginning that tell what it is."""
+
+
+def beginning(framing: Framing, before: bytes, data: bytes) -> bytes:
+    """How the message begins in whose midst ``data`` ends; ``before`` is how the one began in whose midst it begins."""
+    if b"\r" in data:
+        data = normalise(data)
+    mark = b"\n" if framing is Framing.LINES else b"\n\n"
+    end = data.rfind(mark)
+    return (before + data)[:BEGINNING] if end < 0 else data[end + len(mark) :][:BEGINNING]
+
+
 def salvage(head: bytes, tail: bytes) -> Mapping[str, Any]:
     """What a JSON object whose middle was not kept still says: its own names, and whole values of its tail.
 

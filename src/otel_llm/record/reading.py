@@ -245,6 +245,7 @@ class Reading:
             self._tally(dropped)
         else:
             self._count(self._framing, dropped)
+            self._head = framing.beginning(self._framing, self._head, dropped)
             self._cut = True
         self._pieces, self._held = [kept], len(kept) + len(self._head)
 
@@ -318,7 +319,7 @@ class Reading:
         """Read the messages of ``body``; how many at its end carry no output."""
         if cut:
             left, body = framing.resume(kind, body)
-            self._read_salvaged(framing.salvage(b"", left))
+            self._read_salvaged(framing.salvage((self._head + left)[: framing.BEGINNING], left))
         messages, rest = framing.split(kind, body)
         messages += framing.finish(kind, rest)
         trailing = 0

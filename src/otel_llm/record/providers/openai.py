@@ -315,7 +315,7 @@ def read_error(message: Mapping[str, Any], facts: Facts) -> None:
 def _read_event(kind: str, event: Mapping[str, Any], facts: Facts) -> bool:
     """One event of a Responses stream."""
     facts.promised = True
-    response = event.get("response")
+    response = event.get("response", event if "usage" in event else None)  # of an event that was cut: in one with it
     if isinstance(response, dict):
         _read_response(response, facts)
     if kind in _LAST_EVENTS:
