@@ -31,10 +31,8 @@ from otel_llm.record.exchange import (
 )
 from otel_llm.record.providers import hosts as host_names
 
-PATHS: Final = (
-    *("/chat/completions", "/completions", "/responses", "/embeddings", "/v1/chat"),
-    *(":rawPredict", ":streamRawPredict"),
-)
+_ON_VERTEX: Final = (":rawPredict", ":streamRawPredict")
+PATHS: Final = ("/chat/completions", "/completions", "/responses", "/embeddings", "/v1/chat", *_ON_VERTEX)
 
 _OPERATIONS: Final = (
     ("/chat/completions", semconv.OPERATION_CHAT),
@@ -43,8 +41,7 @@ _OPERATIONS: Final = (
     ("/responses", semconv.OPERATION_CHAT),
     ("/embeddings", semconv.OPERATION_EMBEDDINGS),
     ("/v1/chat", semconv.OPERATION_CHAT),
-    (":rawPredict", semconv.OPERATION_CHAT),
-    (":streamRawPredict", semconv.OPERATION_CHAT),
+    *((door, semconv.OPERATION_CHAT) for door in _ON_VERTEX),
 )
 _CERTAIN: Final = ("/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
 """Paths that nobody but a model server has: a body that cannot be read still gives a span."""
@@ -119,7 +116,7 @@ def _deployment(path: str) -> str | None:
 
 def _published(path: str) -> str | None:
     """The model of another publisher on Vertex, whose bodies are OpenAI's; empty where they are not, else ``None``."""
-    if not path.endswith("awPredict"):
+    if not path.endswith(_ON_VERTEX):
         return None
     _, found, named = path.partition("/publishers/")
     publisher, _, model = named.partition("/models/")
