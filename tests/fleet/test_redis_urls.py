@@ -156,7 +156,7 @@ def test_sentinels_lead_to_the_master_and_to_the_next_one(redis_servers, tmp_pat
     sentinel.start()
     ledger = works(f"redis+sentinel://127.0.0.1:{sentinel.port}/{MASTER}/0")
     first.kill()
-    wait_for(lambda: is_joined(ledger) and ledger._line._client is not None and _leads_to(ledger, second))
+    wait_for(lambda: is_joined(ledger) and ledger._line._client is not None and _leads_to(ledger, second), 30.0)
     assert [one.rule for one in ledger.kept()] == ["R"]
 
 

@@ -268,7 +268,7 @@ def test_a_full_disk_costs_the_host_nothing_and_what_fits_is_kept_again_once_the
     wait_for(lambda: (host.stats()["error"] or "").startswith("disk_full"))
     assert is_quick(host.stats())
     ballast.unlink()
-    wait_for(lambda: set(waiting) <= stored(path))  # the pause between tries grows to four seconds
+    wait_for(lambda: set(waiting) <= stored(path), BACK_WITHIN + 5)  # the pause between tries grows to four seconds
     assert is_sound(path)
     host.end()
 
@@ -298,7 +298,7 @@ def test_a_read_only_file_system_is_written_once_it_can_be(begin, mounted):
     assert not host.flush()
     assert host.stats()["error"].startswith("unwritable")
     subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
-    wait_for(lambda: set(waiting) <= stored(path))
+    wait_for(lambda: set(waiting) <= stored(path), BACK_WITHIN + 5)
     host.end()
 
 
